@@ -1,0 +1,1 @@
+"""From image to labels: the pipeline, its plan, and its result."""

@@ -1,0 +1,1 @@
+"""Model folders: card, safe checkpoint reader, store, import and export."""

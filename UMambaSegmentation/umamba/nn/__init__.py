@@ -1,0 +1,1 @@
+"""Networks: U-Mamba's and nnU-Net's own, built from plans."""

@@ -1,0 +1,61 @@
+"""Strict reading of small JSON files that a stranger wrote."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from umamba.errors import ModelError
+
+# nnU-Net's largest known plans and fingerprints are under 1 MB; a file beyond this is not one of them.
+MAX_JSON_BYTES = 32_000_000
+
+
+def parse_json(text: str | bytes, name: str) -> dict[str, Any]:
+    """Parse a JSON object; NaN, Infinity, repeated keys and bottomless nesting are refused.
+
+    Args:
+        text: The document.
+        name: What to call it in an error.
+
+    Raises:
+        ModelError: The document is not one plain JSON object.
+    """
+    try:
+        found = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    except RecursionError:
+        raise ModelError(f"{name}: nested too deeply for a plans or dataset file") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"{name}: not valid JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{name}: a JSON object was expected, found {type(found).__name__}")
+    return found
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object from a file, with the checks of `parse_json`.
+
+    Raises:
+        ModelError: The file is missing, too large or not a plain JSON object.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MAX_JSON_BYTES:
+            raise ModelError(f"{path.name}: {size_bytes} bytes is too large for a JSON file of a model")
+        text = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    return parse_json(text, path.name)
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} stands twice")
+    return found
