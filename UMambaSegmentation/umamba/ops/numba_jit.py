@@ -1,0 +1,105 @@
+"""Compiling numba kernels once per computer: `kernel`, for every room that has some.
+
+Compiled code is kept in `$UMAMBA_CACHE`, else the user's cache folder; where neither can be written it is
+compiled anew in each process. Kernels are sequential and release the GIL; `umamba.ops.threads` runs them on
+several threads, so numba's own threading layers (one of which is neither thread-safe nor fork-safe) and its
+global settings are never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from umamba.version import __version__
+
+_LOG = logging.getLogger(__name__)
+_LOCK = threading.Lock()
+
+# Multiply and add may fuse. Nothing that assumes away NaN, infinities or signed zeros.
+CONTRACT = frozenset({"contract"})
+# Sums may besides be split over vector lanes. Never for code that rounds by adding a large constant.
+REASSOCIATE = frozenset({"contract", "reassoc"})
+
+
+def kernel(
+    signature: str, fastmath: frozenset[str] = CONTRACT
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile the decorated function for one signature (numba's notation), at once, through the cache."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        options = {"nogil": True, "fastmath": set(fastmath), "error_model": "numpy"}
+        folder = cache_folder()
+        if folder is not None:
+            try:
+                return _compile_cached(function, signature, folder, options)
+            except (
+                OSError,
+                EOFError,
+                pickle.UnpicklingError,
+                RuntimeError,
+            ) as error:  # full disk, damaged cache
+                _LOG.warning(
+                    "The kernel cache in %s cannot be used (%s); compiling without it", folder, error
+                )
+        compiled: Callable[..., Any] = numba.njit(signature, **options)(function)
+        return compiled
+
+    return decorate
+
+
+def inlined(fastmath: frozenset[str] = CONTRACT) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the decorated function one that kernels call and that is inlined there, with its own `fastmath`."""
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
+        fastmath=set(fastmath), error_model="numpy", forceinline=True
+    )
+    return decorate
+
+
+def _compile_cached(
+    function: Callable[..., Any], signature: str, folder: Path, options: dict[str, Any]
+) -> Callable[..., Any]:
+    # numba reads its cache folder from a global when a function is decorated: lent for that moment.
+    with _LOCK:
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder)
+        try:
+            compiled: Callable[..., Any] = numba.njit(signature, cache=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+    return compiled
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels of this very code, made if need be; None when it cannot be written.
+
+    numba notices a change in a kernel's own file only, not in what the kernel inlines: hence the digest.
+    """
+    root = os.environ.get("UMAMBA_CACHE")
+    if not root:
+        import platformdirs
+
+        root = platformdirs.user_cache_dir("umamba", appauthor=False)
+    if not Path(root).is_absolute():  # no home folder: "~" could not be expanded
+        return None
+    digest = hashlib.sha256(__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*numba*.py")):
+        digest.update(source.read_bytes())
+    folder = Path(root) / "kernels" / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
