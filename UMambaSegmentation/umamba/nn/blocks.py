@@ -1,0 +1,150 @@
+"""The convolutional blocks: nnU-Net's plain and residual ones, and U-Mamba's own residual block.
+
+Names of modules are those of the published checkpoints. Additions and activations work in place on a
+normalisation's result, which no gradient needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from umamba.nn.operators import Operators, Size
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, instance normalisation and, unless switched off, LeakyReLU. (B, C, *S) to (B, C', *S')."""
+
+    def __init__(
+        self,
+        operators: Operators,
+        before: int,
+        after: int,
+        kernel: Size,
+        stride: Size | None = None,
+        bias: bool | None = None,
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = operators.conv(before, after, kernel, stride, operators.bias if bias is None else bias)
+        self.norm = operators.norm(after)
+        self.slope = operators.slope if activate else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        y: Tensor = self.norm(self.conv(x))
+        return y if self.slope is None else functional.leaky_relu_(y, self.slope)
+
+
+class ConvStack(nn.Module):
+    """`count` times ConvNormAct, the first with the stride."""
+
+    def __init__(
+        self,
+        operators: Operators,
+        count: int,
+        before: int,
+        after: int,
+        kernel: Size,
+        stride: Size | None = None,
+    ) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            ConvNormAct(operators, before, after, kernel, stride),
+            *(ConvNormAct(operators, after, after, kernel) for _ in range(count - 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the stack."""
+        y: Tensor = self.convs(x)
+        return y
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip: identity, average pooling, projection, or pooling and projection.
+
+    The block that dynamic_network_architectures calls BasicBlockD (ResNet-D).
+    """
+
+    def __init__(
+        self, operators: Operators, before: int, after: int, kernel: Size, stride: Size | None = None
+    ) -> None:
+        super().__init__()
+        stride = stride or operators.ones
+        self.conv1 = ConvNormAct(operators, before, after, kernel, stride)
+        self.conv2 = ConvNormAct(operators, after, after, kernel, activate=False)
+        self.slope = operators.slope
+        skip: list[nn.Module] = []
+        if stride != operators.ones:
+            skip.append(_average_pooling(operators.axes, stride))
+        if before != after:
+            skip.append(ConvNormAct(operators, before, after, operators.ones, bias=False, activate=False))
+        self.skip = nn.Sequential(*skip) if skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        y: Tensor = self.conv2(self.conv1(x))
+        y += x if self.skip is None else self.skip(x)
+        return functional.leaky_relu_(y, self.slope)
+
+
+class ResidualStack(nn.Module):
+    """`count` residual blocks, the first with the stride."""
+
+    def __init__(
+        self,
+        operators: Operators,
+        count: int,
+        before: int,
+        after: int,
+        kernel: Size,
+        stride: Size | None = None,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            ResidualBlock(operators, before, after, kernel, stride),
+            *(ResidualBlock(operators, after, after, kernel) for _ in range(count - 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the stack."""
+        y: Tensor = self.blocks(x)
+        return y
+
+
+class ProjectedBlock(nn.Module):
+    """U-Mamba's own residual block: the skip is always a 1 x 1 convolution, with bias, without norm."""
+
+    def __init__(
+        self, operators: Operators, before: int, after: int, kernel: Size, stride: Size | None = None
+    ) -> None:
+        super().__init__()
+        self.conv1 = operators.conv(before, after, kernel, stride)
+        self.norm1 = operators.norm(after)
+        self.conv2 = operators.conv(after, after, kernel)
+        self.norm2 = operators.norm(after)
+        self.conv3 = operators.conv(before, after, operators.ones, stride)
+        self.slope = operators.slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        y = functional.leaky_relu_(self.norm1(self.conv1(x)), self.slope)
+        y = self.norm2(self.conv2(y))
+        y += self.conv3(x)
+        return functional.leaky_relu_(y, self.slope)
+
+
+def projected_stack(
+    operators: Operators, count: int, before: int, after: int, kernel: Size, stride: Size | None = None
+) -> nn.Sequential:
+    """A stage of the current U-Mamba: a ProjectedBlock with the stride, then `count - 1` ResidualBlocks."""
+    return nn.Sequential(
+        ProjectedBlock(operators, before, after, kernel, stride),
+        *(ResidualBlock(operators, after, after, kernel) for _ in range(count - 1)),
+    )
+
+
+def _average_pooling(axes: int, stride: Size) -> Any:  # noqa: ANN401
+    return {2: nn.AvgPool2d, 3: nn.AvgPool3d}[axes](stride, stride)
