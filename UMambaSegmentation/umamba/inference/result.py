@@ -1,0 +1,95 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from umamba.imaging.image import Geometry, Image
+
+if TYPE_CHECKING:
+    from umamba.inference.runplan import RunPlan
+    from umamba.models.card import Card
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Volume:
+    """How much of the image one label takes: `voxels`, and `ml` by the image's voxel size."""
+
+    label: int
+    key: str
+    name: str
+    voxels: int
+    ml: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Labels on the input's grid, and how they came about.
+
+    Attributes:
+        labels: (Z, Y, X) uint8 or uint16 on the first channel's grid; instance numbers 1..n for a model
+            with instances.
+        image: The first channel as it was read.
+        model: The model's card.
+        classes: (Z, Y, X) class map of a model with instances, else None.
+        uncertainty: (Z, Y, X) float32, entropy of the softmax over ln(classes), where asked for.
+        probabilities: (C, Z, Y, X) float32 as nnU-Net saves them, where asked for.
+        plan: What the run was expected to take.
+        provenance: Model, hashes, device, precision, plan, engine version, date; plain JSON values.
+        warnings: What was odd but could be dealt with, one line each.
+        stage_seconds: Time spent in each stage.
+    """
+
+    labels: np.ndarray
+    image: Image
+    model: Card
+    plan: RunPlan
+    provenance: Mapping[str, Any]
+    classes: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The input's grid, to the last bit."""
+        return self.image.geometry
+
+    def volumes(self) -> list[Volume]:
+        """Voxels and ml of every label of the model (of the class map for a model with instances)."""
+        labels = self.labels if self.classes is None else self.classes
+        counts = count_labels(labels)
+        voxel_ml = float(np.abs(np.linalg.det(self.geometry.matrix))) / MM3_PER_ML
+        return [
+            Volume(
+                label.value, label.key, label.name, int(counts[label.value]), counts[label.value] * voxel_ml
+            )
+            for label in self.model.labels
+        ]
+
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the labels; the suffix says how (.nii.gz .nii .nrrd .mha .seg.nrrd .png .tif).
+
+        Raises:
+            InputError: Unknown suffix, existing file without `overwrite`, unwritable folder, full disk.
+        """
+        from umamba.imaging.write import write_result
+
+        write_result(Path(path), self, overwrite=overwrite)
+
+
+def count_labels(labels: np.ndarray) -> np.ndarray:
+    """Voxels of each value 0..65535, counted slice by slice to stay small in memory."""
+    counts = np.zeros(2**16, dtype=np.int64)
+    for plane in labels:
+        found = np.bincount(plane.ravel())
+        counts[: len(found)] += found
+    return counts

@@ -1,0 +1,130 @@
+"""What one tile costs a network: peak memory and arithmetic, found without computing anything.
+
+The network runs once on PyTorch's meta device, where tensors have shapes but no values, while every tensor's
+birth and death is counted.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+_CONVOLUTIONS = (torch.ops.aten.convolution.default,)
+
+
+@dataclass(frozen=True)
+class TileCost:
+    """Cost of one forward pass.
+
+    Attributes:
+        peak_bytes: Largest sum of live tensors, input and output included, weights not.
+        flops: Multiplications and additions of convolutions and matrix products.
+        traffic_bytes: Sum of the sizes of all tensors made: what the memory-bound steps move.
+        scan_elements: States of the selective scan, tokens x channels x states.
+    """
+
+    peak_bytes: int
+    flops: int
+    traffic_bytes: int
+    scan_elements: int
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of live storages."""
+
+    def __init__(self, workspace_factor: float) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self.made = 0
+        self._workspace_factor = workspace_factor
+        self._references: dict[int, int] = {}
+
+    def track(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._references:
+            self._references[key] = 0
+            self.live += size
+            self.made += size
+            self.peak = max(self.peak, self.live)
+        self._references[key] += 1
+        weakref.finalize(tensor, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self._references[key] -= 1
+        if not self._references[key]:
+            del self._references[key]
+            self.live -= size
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        out = func(*args, **(kwargs or {}))
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        for tensor in made:
+            self.track(tensor)
+        if func in _CONVOLUTIONS and made:
+            source = args[0].untyped_storage().nbytes()
+            workspace = int(self._workspace_factor * (source + made[0].untyped_storage().nbytes()))
+            self.peak = max(self.peak, self.live + workspace)
+        return out
+
+
+def trace_tile(
+    network: torch.nn.Module, channels: int, patch: Sequence[int], workspace_factor: float = 0.0
+) -> TileCost:
+    """Cost of one tile of (1, channels, *patch) float32.
+
+    Args:
+        network: A network on the meta device, in evaluation mode.
+        channels: Input channels.
+        patch: Spatial size of the network's input.
+        workspace_factor: What a convolution's library takes for its own copies, as a share of the
+            convolution's input and output.
+    """
+    elements = _ScanElements(network)
+    counter = _LiveBytes(workspace_factor)
+    flops = FlopCounterMode(display=False)
+    with torch.inference_mode(), flops, counter:
+        tile = torch.empty((1, channels, *patch), device="meta")
+        counter.track(tile)
+        out = network(tile)
+        del out
+    elements.remove()
+    return TileCost(counter.peak, int(flops.get_total_flops()), counter.made, elements.total)
+
+
+class _ScanElements:
+    """Counts tokens x channels x states over the Mamba layers of a network, by forward hooks."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.total = 0
+        self._handles = [
+            module.register_forward_pre_hook(self._hook, with_kwargs=True)
+            for module in network.modules()
+            if any(hasattr(child, "A_log") for child in module.children())
+        ]
+
+    def _hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = next(value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+        for child in module.children():
+            if hasattr(child, "A_log"):
+                states = child.A_log
+                width = int(states.shape[0]) // 2
+                self.total += int(tokens.numel() // width) * int(states.numel())
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
