@@ -1,0 +1,175 @@
+"""The files of one run: checked before it, staged beside their places, and moved there all or none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from umamba.errors import InputError
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file that was asked for.
+
+    Attributes:
+        option: How the user asked for it, as in "--preview".
+        path: Its final place.
+    """
+
+    option: str
+    path: Path
+
+
+@dataclass
+class Outputs:
+    """All files of one run."""
+
+    overwrite: bool
+    wanted: list[Output] = field(default_factory=list)
+
+    def add(self, option: str, path: str | Path, suffixes: Sequence[str] = ()) -> Path:
+        """Ask for a file; `suffixes` are those it may have (any if empty).
+
+        Raises:
+            InputError: Another suffix, no such folder, a folder that cannot be written to, a file that is
+                there already, or the place of another output.
+        """
+        path = Path(path)
+        if suffixes and not path.name.lower().endswith(tuple(suffixes)):
+            raise InputError(f"{option} {path}: unknown suffix; choose {', '.join(suffixes)}")
+        for other in self.wanted:
+            if _same_place(path, other.path):
+                raise InputError(f"{option} and {other.option} name the same file {path}; give two names")
+        _check_place(option, path, self.overwrite)
+        self.wanted.append(Output(option, path))
+        return path
+
+    def keep_apart_from(self, inputs: Sequence[Path]) -> None:
+        """Raise InputError if an output would replace one of the input files."""
+        for output in self.wanted:
+            if any(_same_place(output.path, source) for source in inputs):
+                raise InputError(f"{output.option} {output.path} is an input of this run; give another name")
+
+    def check_space(self, needed_bytes: dict[Path, int]) -> None:
+        """Raise InputError if a disk has less room than `needed_bytes` (by path) adds up to on it."""
+        needed: dict[int, int] = {}
+        folders: dict[int, Path] = {}
+        for path, size in needed_bytes.items():
+            disk = path.parent.stat().st_dev
+            needed[disk] = needed.get(disk, 0) + size
+            folders[disk] = path.parent
+        for disk, folder in folders.items():
+            free = shutil.disk_usage(folder).free
+            if free < needed[disk]:
+                raise InputError(
+                    f"the disk of {folder} has {free / 1e6:.0f} MB left, "
+                    f"up to {needed[disk] / 1e6:.0f} MB are needed; make room or choose another folder"
+                )
+
+    @contextmanager
+    def staged(self) -> Iterator[Staging]:
+        """A place to write every file first; its `commit` moves them. Nothing else stays behind."""
+        staging = Staging(self)
+        try:
+            yield staging
+        except OSError as error:
+            raise InputError(f"cannot write the output: {_reason(error)}") from error
+        finally:
+            staging.remove()
+
+
+class Staging:
+    """Hidden folders beside the outputs, one for each folder, so that a move is a rename."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._folders: dict[Path, Path] = {}
+
+    def path(self, final: Path) -> Path:
+        """Where to write the file that will become `final`: the same name, so the same suffix."""
+        parent = final.parent
+        if parent not in self._folders:
+            self._folders[parent] = Path(tempfile.mkdtemp(prefix=".umamba-", dir=parent))
+        return self._folders[parent] / final.name
+
+    def commit(self) -> None:
+        """Move every staged file to its place; if one cannot be moved, put everything back as it was."""
+        moves = [
+            (staged, parent / staged.name)
+            for parent, folder in self._folders.items()
+            for staged in sorted(folder.iterdir())
+        ]
+        for staged, _ in moves:
+            _flush(staged)
+        done: list[tuple[Path, Path | None]] = []
+        try:
+            for staged, final in moves:
+                done.append((final, _move(staged, final, self._outputs.overwrite)))
+        except BaseException:
+            for final, before in reversed(done):
+                final.unlink(missing_ok=True) if before is None else before.replace(final)
+            raise
+
+    def remove(self) -> None:
+        """Drop the hidden folders and what is left in them."""
+        for folder in self._folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_place(option: str, path: Path, overwrite: bool) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{option} {path} is a folder; name a file in it")
+        if os.path.lexists(path) and not overwrite:
+            raise InputError(f"{option} {path} exists; add --overwrite to replace it")
+        if not path.parent.is_dir():
+            raise InputError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{option} {path}: the folder cannot be written to ({_reason(error)}); choose another"
+        ) from error
+
+
+def _move(staged: Path, final: Path, overwrite: bool) -> Path | None:
+    """Rename `staged` to `final` in one step; return where a replaced file lies now, if there was one."""
+    if not overwrite:
+        try:
+            os.link(staged, final)  # unlike a rename, never replaces a file that has come meanwhile
+        except FileExistsError:
+            raise InputError(f"{final} has come into being meanwhile; it was left as it is") from None
+        except OSError:  # a file system without hard links
+            if os.path.lexists(final):
+                raise InputError(f"{final} has come into being meanwhile; it was left as it is") from None
+            staged.replace(final)
+        return None
+    if not os.path.lexists(final):
+        staged.replace(final)
+        return None
+    before = staged.with_name(f"before-{staged.name}")
+    try:
+        os.link(final, before)
+    except OSError:
+        shutil.copy2(final, before)
+    staged.replace(final)
+    return before
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _same_place(one: Path, other: Path) -> bool:
+    return os.path.normcase(one.absolute().resolve()) == os.path.normcase(other.absolute().resolve())
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
