@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format wheel clean
@@ -24,13 +24,13 @@ setup: $(READY)  ## make .venv with the engine, CPU PyTorch and the test tools
 # needs torchvision, and that would otherwise replace it with the newest CUDA build.
 $(READY): pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; name a Python 3.11 to 3.13: make setup PYTHON=..." >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch $(TORCH_VERSION) into $(VENV) ..."
 	@$(PIP) install --no-deps --retries 1 --timeout 30 \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 	@$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
-	    > $(VENV)/constraints.txt
-	@echo "installing the engine, what it needs and the test tools ..."
+	    | tee $(VENV)/constraints.txt
+	@echo "installing the engine, what it needs and the test tools: a few minutes ..."
 	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[test]'
 	@touch $@
 
