@@ -6,8 +6,6 @@ normalisation's result, which no gradient needs.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -146,5 +144,6 @@ def projected_stack(
     )
 
 
-def _average_pooling(axes: int, stride: Size) -> Any:  # noqa: ANN401
-    return {2: nn.AvgPool2d, 3: nn.AvgPool3d}[axes](stride, stride)
+def _average_pooling(axes: int, stride: Size) -> nn.Module:
+    pooling: dict[int, type[nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+    return pooling[axes](stride, stride)

@@ -49,9 +49,9 @@ class Decoder(nn.Module):
         heads: int,
         build_stage: StageBuilder,
         *,
-        nearest: bool,
-        last_skip: bool,
-        deep_supervision: bool,
+        nearest: bool = False,
+        last_skip: bool = True,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         built, ups, outputs = [], [], []

@@ -39,7 +39,7 @@ class Encoder(nn.Module):
 
 
 def current_encoder(
-    operators: Operators, stages: Stages, channels: int, layers: list[nn.Module | None] | None
+    operators: Operators, stages: Stages, channels: int, layers: list[nn.Module | None] | None = None
 ) -> Encoder:
     """U-Mamba's own encoder (the current generation)."""
     first = stages.features[0]

@@ -75,10 +75,11 @@ class Mamba(nn.Module):
             state: What the piece before left, or None at the start; zeros are a start too. It is only
                 returned where one was given, so that a whole sequence costs no states.
         """
-        x, z = _project(self.in_proj.weight, tokens).split(self.inner, dim=1)
+        x, z = _project(self.in_proj.weight, tokens).chunk(2, dim=1)
         x, conv_state = self._convolve(x, state)
-        low_rank, B, C = _project(self.x_proj.weight, x).split((self.rank, STATE_SIZE, STATE_SIZE), dim=1)
-        delta = _project(self.dt_proj.weight, low_rank)
+        steps = _project(self.x_proj.weight, x)
+        delta = _project(self.dt_proj.weight, steps[:, : self.rank])
+        B, C = steps[:, self.rank :].chunk(2, dim=1)
         y, ssm_state = self._scan(x, delta, B, C, z, state)
         out = _project(self.out_proj.weight, y)
         if conv_state is None or ssm_state is None:

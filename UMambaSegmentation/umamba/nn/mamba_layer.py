@@ -77,6 +77,6 @@ def _stream(norm: nn.LayerNorm, mamba: Mamba, tokens: Tensor, out: Tensor) -> No
 
 def piece_length(mamba: Mamba, batch: int) -> int:
     """How many tokens go through a streamed layer at a time."""
-    # The normalised input twice and the output (3 d); x and z, x convolved, delta and y (5 E); the small rest.
+    # The normalised input twice and the output: 3 d. x, z, x convolved, delta and y: 5 E. The small rest.
     floats = 3 * mamba.features + 5 * EXPANSION * mamba.features + mamba.x_proj.out_features
     return max(_MIN_PIECE, PIECE_BYTES // (_FLOAT_BYTES * floats * batch))

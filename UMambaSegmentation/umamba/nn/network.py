@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from umamba.errors import InputError
 from umamba.nn.blocks import ResidualBlock
 from umamba.nn.decoders import Decoder
 from umamba.nn.encoders import Encoder
-from umamba.nn.operators import initialize_convolution
+from umamba.nn.operators import Stages, initialize_convolution
 
 
 class Network(nn.Module):
     """A segmentation network: images (B, C, *S) to logits (B, heads, *S).
 
     Attributes:
+        total_stride: What every axis of the input must be divisible by.
         zero_residuals: Whether `initialize` closes every residual block (last normalisation zero).
     """
 
     encoder: Encoder
     decoder: Decoder
     zero_residuals = False
+
+    def __init__(self, stages: Stages) -> None:
+        super().__init__()
+        self.total_stride = stages.total_stride
 
     @property
     def deep_supervision(self) -> bool:
@@ -31,9 +37,19 @@ class Network(nn.Module):
         self.decoder.deep_supervision = value
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Run the network."""
+        """Run the network.
+
+        Raises:
+            InputError: An axis is not divisible by the strides.
+            ModelError: A channel-token layer meets another size than that of its plans.
+        """
+        if x.dim() != len(self.total_stride) + 2 or any(
+            length % stride for length, stride in zip(x.shape[2:], self.total_stride, strict=True)
+        ):
+            wanted = " x ".join(f"n*{stride}" for stride in self.total_stride)
+            raise InputError(f"the network takes (batch, channels, {wanted}); found {tuple(x.shape)}")
         maps = self.encoder(x)
-        maps[-1] = self.bottleneck(maps[-1])
+        maps.append(self.bottleneck(maps.pop()))
         result: Tensor | list[Tensor] = self.decoder(maps)
         return result
 
@@ -47,6 +63,6 @@ class Network(nn.Module):
         Convolutions over 2 or 3 axes only: linear layers and Mamba's parameters keep their own.
         """
         initialize_convolution(module)
-        if self.zero_residuals and isinstance(module, ResidualBlock) and module.conv2.norm.affine:
-            nn.init.zeros_(module.conv2.norm.weight)
-            nn.init.zeros_(module.conv2.norm.bias)
+        if self.zero_residuals and isinstance(module, ResidualBlock):
+            for parameter in module.conv2.norm.parameters():
+                nn.init.zeros_(parameter)

@@ -7,9 +7,9 @@ differ. The constructors take nnU-Net's arguments, so that nnU-Net's trainer can
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 from torch import Tensor, nn
 
@@ -20,88 +20,37 @@ from umamba.nn.encoders import current_encoder, residual_encoder
 from umamba.nn.mamba import Mamba
 from umamba.nn.mamba_layer import MambaLayer, mamba_over_map
 from umamba.nn.network import Network
-from umamba.nn.operators import Operators, Stages, parse_operators, parse_stages
+from umamba.nn.operators import Arguments, Operators, Stages, parse_arguments
 
 CURRENT = "current"
 LEGACY = "legacy"
+GENERATIONS = (CURRENT, LEGACY)
 
 
-class _UMamba(Network):
-    """The part that both variants share."""
+class UMambaBot(Network):
+    """One Mamba layer, on the deepest map."""
 
     def __init__(
         self,
         input_channels: int,
         num_classes: int,
-        n_stages: int,
-        features_per_stage: int | Sequence[int],
-        conv_op: type[nn.Module],
-        kernel_sizes: int | Sequence[int | Sequence[int]],
-        strides: int | Sequence[int | Sequence[int]],
-        n_conv_per_stage: int | Sequence[int],
-        n_conv_per_stage_decoder: int | Sequence[int],
-        conv_bias: bool = True,
-        norm_op: type[nn.Module] | None = None,
-        norm_op_kwargs: Mapping[str, Any] | None = None,
-        dropout_op: type[nn.Module] | None = None,
-        dropout_op_kwargs: Mapping[str, Any] | None = None,
-        nonlin: type[nn.Module] | None = nn.LeakyReLU,
-        nonlin_kwargs: Mapping[str, Any] | None = None,
+        *,
         deep_supervision: bool = False,
         generation: str = CURRENT,
-        patch_size: Sequence[int] | None = None,
+        **arguments: Unpack[Arguments],
     ) -> None:
-        super().__init__()
-        if generation not in (CURRENT, LEGACY):
-            raise ModelError(f"generation is {generation!r}; {CURRENT!r} or {LEGACY!r} wanted")
-        operators = parse_operators(
-            conv_op, conv_bias, norm_op, norm_op_kwargs, dropout_op, nonlin, nonlin_kwargs
-        )
-        stages = parse_stages(
-            operators.axes,
-            n_stages,
-            features_per_stage,
-            kernel_sizes,
-            strides,
-            n_conv_per_stage,
-            n_conv_per_stage_decoder,
-        )
+        operators, stages = _parse(generation, arguments)
+        super().__init__(stages)
         self.generation = generation
-        current = generation == CURRENT
-        if current:
-            stages = reduce_blocks(stages)
-        layers = self._encoder_layers(operators, stages, patch_size)
-        build_encoder = current_encoder if current else residual_encoder
-        self.encoder = build_encoder(operators, stages, input_channels, layers)
-        self._build_bottleneck(stages.features[-1])
-        self.decoder = Decoder(
-            operators,
-            stages,
-            num_classes,
-            projected_stack if current else ResidualStack,
-            nearest=current,
-            last_skip=not current or operators.axes == 3,  # the current 2D network leaves that skip out
-            deep_supervision=deep_supervision,
-        )
-
-    def _encoder_layers(
-        self, operators: Operators, stages: Stages, patch_size: Sequence[int] | None
-    ) -> list[nn.Module | None] | None:
-        return None
-
-    def _build_bottleneck(self, features: int) -> None:
-        pass
-
-
-class UMambaBot(_UMamba):
-    """One Mamba layer, on the deepest map."""
-
-    def _build_bottleneck(self, features: int) -> None:
-        if self.generation == CURRENT:
+        build_encoder = current_encoder if generation == CURRENT else residual_encoder
+        self.encoder = build_encoder(operators, stages, input_channels)
+        features = stages.features[-1]
+        if generation == CURRENT:
             self.mamba_layer = MambaLayer(features)
         else:
             self.ln = nn.LayerNorm(features)
             self.mamba = Mamba(features)
+        self.decoder = _decoder(operators, stages, num_classes, generation, deep_supervision)
 
     def bottleneck(self, x: Tensor) -> Tensor:
         """Run the Mamba layer."""
@@ -111,33 +60,41 @@ class UMambaBot(_UMamba):
         return mamba_over_map(self.ln, self.mamba, x)
 
 
-class UMambaEnc(_UMamba):
-    """Mamba layers after the encoder's stages: every one in 3D, every second one in 2D (current generation).
+class UMambaEnc(Network):
+    """Mamba layers after the encoder's stages: every one, but in the current 2D network every second one.
 
     In the current generation stages with no more voxels than features take channels for tokens, for which
     `patch_size` must be known; the network then takes that patch size only.
     """
 
-    def _encoder_layers(
-        self, operators: Operators, stages: Stages, patch_size: Sequence[int] | None
-    ) -> list[nn.Module | None] | None:
-        if self.generation == LEGACY:
+    def __init__(
+        self,
+        input_channels: int,
+        num_classes: int,
+        *,
+        patch_size: Sequence[int] | None = None,
+        deep_supervision: bool = False,
+        generation: str = CURRENT,
+        **arguments: Unpack[Arguments],
+    ) -> None:
+        operators, stages = _parse(generation, arguments)
+        super().__init__(stages)
+        self.generation = generation
+        if generation == CURRENT:
+            layers = _current_layers(stages, _checked_patch(patch_size, operators.axes))
+            self.encoder = current_encoder(operators, stages, input_channels, layers)
+        else:
             self.zero_residuals = True
-            return [MambaLayer(features) for features in stages.features]
-        if patch_size is None or len(patch_size) != operators.axes:
-            raise ModelError(f"UMambaEnc needs patch_size, {operators.axes} sizes; found {patch_size!r}")
-        layers: list[nn.Module | None] = []
-        size = [int(length) for length in patch_size]
-        for stage, (features, stride) in enumerate(zip(stages.features, stages.strides, strict=True)):
-            size = [length // factor for length, factor in zip(size, stride, strict=True)]
-            voxels = math.prod(size)
-            if operators.axes == 2 and stage % 2 == len(stages) % 2:
-                layers.append(None)
-            elif voxels <= features:
-                layers.append(MambaLayer(voxels, channel_tokens=True))
-            else:
-                layers.append(MambaLayer(features))
-        return layers
+            layers = [MambaLayer(features) for features in stages.features]
+            self.encoder = residual_encoder(operators, stages, input_channels, layers)
+        self.decoder = _decoder(operators, stages, num_classes, generation, deep_supervision)
+
+
+def _parse(generation: str, arguments: Arguments) -> tuple[Operators, Stages]:
+    if generation not in GENERATIONS:
+        raise ModelError(f"generation is {str(generation)[:80]!r}; {CURRENT!r} or {LEGACY!r} wanted")
+    operators, stages = parse_arguments(arguments)
+    return operators, reduce_blocks(stages) if generation == CURRENT else stages
 
 
 def reduce_blocks(stages: Stages) -> Stages:
@@ -150,3 +107,40 @@ def reduce_blocks(stages: Stages) -> Stages:
         encoder_blocks=tuple(1 if s >= encoder_from else n for s, n in enumerate(stages.encoder_blocks)),
         decoder_blocks=tuple(1 if s >= decoder_from else n for s, n in enumerate(stages.decoder_blocks)),
     )
+
+
+def _decoder(
+    operators: Operators, stages: Stages, heads: int, generation: str, deep_supervision: bool
+) -> Decoder:
+    current = generation == CURRENT
+    return Decoder(
+        operators,
+        stages,
+        heads,
+        projected_stack if current else ResidualStack,
+        nearest=current,
+        last_skip=not current or operators.axes == 3,  # the current 2D network leaves that skip out
+        deep_supervision=deep_supervision,
+    )
+
+
+def _checked_patch(patch_size: Sequence[int] | None, axes: int) -> list[int]:
+    if patch_size is None or len(patch_size) != axes:
+        raise ModelError(f"UMambaEnc needs patch_size, {axes} sizes; found {patch_size!r}")
+    return [int(length) for length in patch_size]
+
+
+def _current_layers(stages: Stages, patch_size: list[int]) -> list[nn.Module | None]:
+    """The Mamba layers of the current generation, None for a stage without."""
+    layers: list[nn.Module | None] = []
+    size = patch_size
+    for stage, (features, stride) in enumerate(zip(stages.features, stages.strides, strict=True)):
+        size = [length // factor for length, factor in zip(size, stride, strict=True)]
+        voxels = math.prod(size)
+        if len(size) == 2 and stage % 2 == len(stages) % 2:  # so that the deepest stage always has one
+            layers.append(None)
+        elif voxels <= features:
+            layers.append(MambaLayer(voxels, channel_tokens=True))
+        else:
+            layers.append(MambaLayer(features))
+    return layers
