@@ -19,8 +19,8 @@ from typing import Any
 from umamba.models.pickle_values import Named, OrderedMap, Refused, named, persistent_storage, set_state
 
 PROTOCOLS = range(2, 6)
-# A checkpoint of the largest published networks, with a log of 1,000 epochs of 100 classes, has a tenth.
-MAX_OPCODES = 5_000_000
+# A log of 4,000 epochs of 117 classes, the longest known, takes 14 opcodes for each of its numbers.
+MAX_OPCODES = 8_000_000
 MAX_PICKLE_BYTES = 64_000_000
 MAX_NAME_BYTES = 200
 MAX_INTEGER_BYTES = 8
@@ -61,15 +61,20 @@ class _Interpreter:
         if len(self.data) < 2 or self.data[0] != 0x80 or self.data[1] not in PROTOCOLS:
             raise Refused("a pickle protocol other than 2 to 5")
         self.position = 2
+        data, size = self.data, len(self.data)
         for _ in range(MAX_OPCODES):
-            opcode = self.take(1)[0]
+            if self.position >= size:
+                break
+            opcode = data[self.position]
+            self.position += 1
             if opcode == _STOP:
                 return self.result()
             action = _ACTIONS.get(opcode)
             if action is None:
                 raise Refused(f"the pickle opcode {_opcode_name(opcode)}, which no genuine checkpoint holds")
             action(self)
-        raise Refused(f"more than {MAX_OPCODES} pickle opcodes")
+        cut_off = self.position >= size
+        raise Refused("a pickle that is cut off" if cut_off else f"more than {MAX_OPCODES} pickle opcodes")
 
     def result(self) -> object:
         if self.marks or len(self.stack) != 1 or self.position != len(self.data):

@@ -114,6 +114,7 @@ class Latin1:
     text: str
 
     def encoded(self) -> bytes:
+        """The bytes that are meant."""
         try:
             return self.text.encode("latin1")
         except UnicodeEncodeError:
