@@ -11,7 +11,10 @@ AXIAL = Geometry((10, 8, 6), (1.0, 2.0, 3.0), (-5.0, 10.0, 100.0), (1.0, 0, 0, 0
 FLIPPED = Geometry((10, 8, 6), (1.0, 2.0, 3.0), (-5.0, 10.0, 100.0), (-1.0, 0, 0, 0, 1, 0, 0, 0, 1))
 TURN = np.deg2rad(45)
 TILTED = Geometry(
-    (10, 10, 1), (1.0, 1.0, 1.0), (0, 0, 0), (np.cos(TURN), -np.sin(TURN), 0, np.sin(TURN), np.cos(TURN), 0, 0, 0, 1)
+    (10, 10, 1),
+    (1.0, 1.0, 1.0),
+    (0, 0, 0),
+    (np.cos(TURN), -np.sin(TURN), 0, np.sin(TURN), np.cos(TURN), 0, 0, 0, 1),
 )
 
 

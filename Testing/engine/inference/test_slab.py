@@ -14,7 +14,9 @@ ROUNDING = 2e-5
 HEADS = 3
 
 
-def make_tiling(shape: tuple[int, int, int], patch: tuple[int, int, int], step: float, slicewise: bool) -> Tiling:
+def make_tiling(
+    shape: tuple[int, int, int], patch: tuple[int, int, int], step: float, slicewise: bool
+) -> Tiling:
     pads = pad_to_patch(shape, patch)
     padded = tuple(size + a + b for size, (a, b) in zip(shape, pads, strict=True))
     starts = window_starts(padded, patch, step)

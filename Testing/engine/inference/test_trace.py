@@ -1,0 +1,47 @@
+"""The traced cost of a tile against what PyTorch really takes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# The process's real growth differs from the sum of live tensors by the convolution library's own copies
+# and by freed memory that the allocator keeps.
+LEAST, MOST = 0.75, 1.35
+
+SCRIPT = """
+import json, resource, psutil, torch
+from peers.nnunet_peer import make_plans, make_dataset
+from umamba import nn
+from umamba.inference.trace import trace_tile
+from umamba.plans import parse_plans, parse_dataset
+strides = ((1, 1, 1), (2, 2, 2), (2, 2, 2))
+plans = make_plans((48, 96, 96), (1, 1, 1), (24, 48, 96), strides, ("CTNormalization",))
+configuration = parse_plans(plans).configuration("3d_fullres")
+def build():
+    return nn.build(configuration, 1, 5, network="{network}", generation="current").eval()
+with torch.device("meta"):
+    cost = trace_tile(build(), 1, (48, 96, 96))
+network = build()
+torch.set_num_threads(1)
+with torch.inference_mode():
+    network(torch.zeros(1, 1, 16, 32, 32) if "{network}" != "UMambaEnc" else torch.zeros(1, 1, 48, 96, 96))
+    before = psutil.Process().memory_info().rss
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    network(torch.zeros(1, 1, 48, 96, 96))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps([cost.peak_bytes, peak - before, cost.flops, cost.scan_elements]))
+"""
+
+
+@pytest.mark.parametrize("network", ["PlainConvUNet", "UMambaBot", "UMambaEnc"])
+def test_peak_of_a_tile_is_as_traced(network: str) -> None:
+    script = SCRIPT.format(network=network)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="Testing"
+    )
+    traced, measured, flops, elements = json.loads(run.stdout)
+    assert LEAST * measured <= traced <= MOST * measured, (traced, measured)
+    assert flops > 0
+    assert (elements > 0) == network.startswith("UMamba")

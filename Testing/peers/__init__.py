@@ -1,0 +1,1 @@
+"""Other people's programs, run beside ours for comparison."""
