@@ -12,7 +12,7 @@ def mix_planes(planes: Sequence[np.ndarray], taps: np.ndarray) -> np.ndarray:
     """Weighted sum of neighbouring planes (K, Y, X) float32; the plane itself for a single whole tap."""
     if len(planes) == 1 and taps[0] == 1:
         return planes[0]
-    mixed = planes[0] * taps[0]
+    mixed: np.ndarray = planes[0] * taps[0]
     for plane, tap in zip(planes[1:], taps[1:], strict=True):
         if tap:
             mixed += plane * tap

@@ -31,7 +31,7 @@ def number_instances(classes: np.ndarray, interior: int, boundary: int) -> np.nd
     seeds, count = ndimage.label(classes == interior, structure=neighbours)
     if count > MAX_INSTANCES:
         raise ModelError(f"{count} instances found; a label map holds at most {MAX_INSTANCES}")
-    instances = seeds.astype(np.uint16)
+    instances: np.ndarray = seeds.astype(np.uint16)
     groups, _ = ndimage.label((classes == interior) | (classes == boundary), structure=neighbours)
     for number, box in enumerate(ndimage.find_objects(groups), start=1):
         here = groups[box] == number

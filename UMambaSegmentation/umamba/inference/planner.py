@@ -153,7 +153,8 @@ def _predict(
 def tile_cost(model: Model, device_type: str) -> TileCost:
     """Cost of one tile of a model's network, traced once for each model folder and kind of device."""
     factor = CPU_WORKSPACE_FACTOR if device_type == "cpu" else GPU_WORKSPACE_FACTOR
-    return _traced(_Traceable(model), factor)
+    cost: TileCost = _traced(_Traceable(model), factor)
+    return cost
 
 
 def weight_bytes(model: Model) -> int:

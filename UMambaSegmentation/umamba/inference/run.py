@@ -291,7 +291,7 @@ def _backend(model: Model, device: torch.device) -> str:
         return ""
     from umamba import ops
 
-    return ops.chosen(device)
+    return ops.chosen(device, streamed=True)[ops.SCAN]
 
 
 def _attempts(prepared: Prepared) -> Iterator[Prepared]:

@@ -36,11 +36,11 @@ class TileCost:
     scan_elements: int
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of live storages."""
 
     def __init__(self, workspace_factor: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self.made = 0
@@ -120,8 +120,8 @@ class _ScanElements:
     def _hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tokens = next(value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
         for child in module.children():
-            if hasattr(child, "A_log"):
-                states = child.A_log
+            states = getattr(child, "A_log", None)
+            if isinstance(states, torch.Tensor):
                 width = int(states.shape[0]) // 2
                 self.total += int(tokens.numel() // width) * int(states.numel())
 
