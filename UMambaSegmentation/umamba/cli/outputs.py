@@ -79,7 +79,9 @@ class Outputs:
         try:
             yield staging
         except OSError as error:
-            raise InputError(f"cannot write the output: {_reason(error)}") from error
+            raise InputError(
+                f"the output cannot be written: {_why(error)}; nothing was left behind"
+            ) from error
         finally:
             staging.remove()
 
@@ -124,18 +126,30 @@ class Staging:
 
 def _check_place(option: str, path: Path, overwrite: bool) -> None:
     try:
-        if path.is_dir():
+        exists = _exists(path)
+        if exists and path.is_dir():
             raise InputError(f"{option} {path} is a folder; name a file in it")
-        if os.path.lexists(path) and not overwrite:
+        if exists and not overwrite:
             raise InputError(f"{option} {path} exists; add --overwrite to replace it")
         if not path.parent.is_dir():
             raise InputError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        if isinstance(error, InputError):
+            raise
         raise InputError(
-            f"{option} {path}: the folder cannot be written to ({_reason(error)}); choose another"
+            f"{option} {path}: cannot be written: {_why(error)}; choose another place"
         ) from error
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything of this name, a broken link too; other answers of the system are raised."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _move(staged: Path, final: Path, overwrite: bool) -> Path | None:
@@ -171,5 +185,7 @@ def _same_place(one: Path, other: Path) -> bool:
     return os.path.normcase(one.absolute().resolve()) == os.path.normcase(other.absolute().resolve())
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _why(error: OSError | ValueError) -> str:
+    from umamba.imaging.files import reason
+
+    return reason(error)

@@ -38,7 +38,7 @@ BACKGROUND: Rgb = (18, 19, 22)
 TEXT: Rgb = (225, 227, 230)
 MUTED: Rgb = (150, 154, 160)
 MARK: Rgb = (255, 214, 102)
-# For labels without a colour of their own and for instances: told apart also by most colour-blind readers.
+# For instances, which have no colours of their own: told apart also by most colour-blind readers.
 PALETTE: tuple[Rgb, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -64,8 +64,8 @@ class Segment(Protocol):
         """For the legend."""
 
     @property
-    def color(self) -> str | None:
-        """As "#RRGGBB", or None."""
+    def color(self) -> Rgb:
+        """Red, green, blue, 0 to 255."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _scale(planes: Sequence[Plane]) -> float:
 
 
 def _colours(segments: Sequence[Segment], largest: int) -> np.ndarray:
-    """Colour of every label value, (largest + 1, 3) uint8; the palette goes round where a label has none."""
+    """Colour of every label value, (largest + 1, 3) uint8; the palette for those without a segment."""
     table = np.array([PALETTE[(value - 1) % len(PALETTE)] for value in range(largest + 1)], dtype=np.uint8)
     for segment in segments:
-        if segment.color is not None and segment.value <= largest:
-            table[segment.value] = tuple(bytes.fromhex(segment.color.lstrip("#")))
+        if segment.value <= largest:
+            table[segment.value] = segment.color
     return table
 
 
