@@ -34,10 +34,11 @@ MAY_NEED = {
     "plans": BASE,
     "nn": BASE | {"ops", "plans"},
     "models": BASE | {"ops", "plans", "nn"},
-    "imaging": BASE | {"ops"},  # for its numba kernels
+    "imaging": BASE | {"ops", "plans"},  # numba's compilation; the resampling that plans ask for
     "inference": BASE | {"ops", "plans", "nn", "models", "imaging"},
     "training": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
     "messages": BASE | {"inference"},
+    "doctor": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
 }
 MAY_NEED["worker"] = frozenset(MAY_NEED)
 MAY_NEED["cli"] = frozenset(MAY_NEED)
