@@ -1,7 +1,7 @@
 """From one command to a result to look at: both hippocampi of the MNI152 T1 template, anterior and posterior.
 
-`make demo` runs it. The bundled model knows one hippocampus in a crop of a few centimetres, so it is pointed at
-the left and at the right one in turn, and the two results are merged into one segmentation with four labels.
+`make demo` runs it. The bundled model knows one hippocampus in a crop of a few centimetres, so it is pointed
+at the left and at the right one in turn, and the two results are merged into one segmentation of four labels.
 """
 
 from __future__ import annotations
