@@ -31,6 +31,14 @@ class ScanInputs:
     initial_state: Tensor | None
     softplus: bool
 
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor | None], softplus: bool) -> ScanInputs:
+        """From what `tensors()` gives."""
+        u, delta, A, B, C, D, z, delta_bias, initial_state = tensors
+        if u is None or delta is None or A is None or B is None or C is None:
+            raise TypeError("u, delta, A, B and C cannot be None")
+        return cls(u, delta, A, B, C, D, z, delta_bias, initial_state, softplus)
+
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """(b, D, L, N)."""
@@ -70,6 +78,14 @@ class ConvInputs:
     bias: Tensor | None
     initial_states: Tensor | None
     silu: bool
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor | None], silu: bool) -> ConvInputs:
+        """From what `tensors()` gives."""
+        x, weight, bias, initial_states = tensors
+        if x is None or weight is None:
+            raise TypeError("x and weight cannot be None")
+        return cls(x, weight, bias, initial_states, silu)
 
     def tensors(self) -> tuple[Tensor | None, ...]:
         """The tensors in the order of the fields."""

@@ -38,7 +38,7 @@ def kernel(
     """Compile the decorated function for one signature (numba's notation), at once, through the cache."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        options = {"nogil": True, "fastmath": set(fastmath), "error_model": "numpy"}
+        options: dict[str, Any] = {"nogil": True, "fastmath": set(fastmath), "error_model": "numpy"}
         folder = cache_folder()
         if folder is not None:
             try:
@@ -59,7 +59,7 @@ def kernel(
 
 
 def inlined(fastmath: frozenset[str] = CONTRACT) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make the decorated function one that kernels call and that is inlined there, with its own `fastmath`."""
+    """Let kernels inline the decorated function, which keeps its own `fastmath` there."""
     decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
         fastmath=set(fastmath), error_model="numpy", forceinline=True
     )
@@ -71,12 +71,13 @@ def _compile_cached(
 ) -> Callable[..., Any]:
     # numba reads its cache folder from a global when a function is decorated: lent for that moment.
     with _LOCK:
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
+        settings: Any = numba.config
+        before = settings.CACHE_DIR
+        settings.CACHE_DIR = str(folder)
         try:
             compiled: Callable[..., Any] = numba.njit(signature, cache=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            settings.CACHE_DIR = before
     return compiled
 
 

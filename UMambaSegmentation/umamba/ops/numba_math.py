@@ -14,6 +14,8 @@ from numba.extending import intrinsic
 
 from umamba.ops.numba_jit import inlined
 
+Float = Any  # float32, in and out of a kernel
+
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 LOG2_E = np.float32(np.log2(np.e))
 LN_2 = np.float32(np.log(2))
@@ -44,10 +46,10 @@ _T0, _T1, _T2, _T3, _T4, _T5 = _chebyshev(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _power_of_two(typingctx: Any, rounded: Any) -> Any:  # noqa: ANN401, ARG001
+def _power_of_two(typingctx: Any, rounded: Any) -> Any:  # noqa: ANN401
     """2^k for the integer k in the low bits of x + _ROUNDER, by writing k into the exponent's bits."""
 
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401, ARG001
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         integer = ir.IntType(32)
         bits = builder.shl(builder.bitcast(arguments[0], integer), ir.Constant(integer, 23))
         return builder.bitcast(builder.add(bits, ir.Constant(integer, 127 << 23)), ir.FloatType())
@@ -56,7 +58,7 @@ def _power_of_two(typingctx: Any, rounded: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 @inlined()
-def exp2(x: np.float32) -> np.float32:
+def exp2(x: Float) -> Float:
     """2^x; 0 below -126.5 and infinity from 127.5. Relative error 1e-7."""
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x
@@ -68,11 +70,11 @@ def exp2(x: np.float32) -> np.float32:
     p = _E2 + r * p
     p = _E1 + r * p
     p = _E0 + r * p
-    return p * _power_of_two(rounded)
+    return p * _power_of_two(rounded)  # type: ignore[call-arg]
 
 
 @inlined()
-def sigmoid(x: np.float32) -> np.float32:
+def sigmoid(x: Float) -> Float:
     """1 / (1 + e^-x), without overflow on either side."""
     w = exp2(-abs(x) * LOG2_E)
     top = ONE if x > ZERO else w
@@ -80,7 +82,7 @@ def sigmoid(x: np.float32) -> np.float32:
 
 
 @inlined()
-def softplus(x: np.float32) -> np.float32:
+def softplus(x: Float) -> Float:
     """ln(1 + e^x); from about 17 on equal to x, so PyTorch's threshold of 20 makes no difference.
 
     max(x, 0) + log1p(w) with w = e^-|x|, and log1p(w) = 2 atanh(w / (2 + w)).

@@ -1,6 +1,6 @@
 """The one table of backends, and the choice between them.
 
-A new backend is a file beside these (a `scan` or `convolve` function over the checked arguments) and a row here.
+A new backend is a file beside these, with a function over the checked arguments, and a row here.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def run(engine: ScanEngine, inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     """Scan with `engine`, recording for autograd only when a gradient is wanted."""
     tensors = inputs.tensors()
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        out, state = _Scan.apply(engine, inputs.softplus, *tensors)
+        out, state = _Scan.apply(engine, inputs.softplus, *tensors)  # type: ignore[no-untyped-call]
         return out, state
     with torch.no_grad():
         out, state, _ = engine.forward(inputs, False)
@@ -55,21 +55,17 @@ def run(engine: ScanEngine, inputs: ScanInputs) -> tuple[Tensor, Tensor]:
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, engine: ScanEngine, softplus: bool, *tensors: Tensor | None
-    ) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        inputs = ScanInputs(*tensors, softplus=softplus)  # type: ignore[arg-type]
-        out, state, kept = engine.forward(inputs, True)
+    def forward(ctx: Any, engine: ScanEngine, softplus: bool, *tensors: Tensor | None) -> Any:  # noqa: ANN401
+        out, state, kept = engine.forward(ScanInputs.of(tensors, softplus), True)
         ctx.engine, ctx.softplus = engine, softplus
         ctx.save_for_backward(kept, *tensors)
         return out, state
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_out: Tensor, grad_state: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         kept, *tensors = ctx.saved_tensors
-        inputs = ScanInputs(*tensors, softplus=ctx.softplus)
-        gradients = ctx.engine.backward(inputs, kept, grad_out, grad_state)
+        gradients = ctx.engine.backward(ScanInputs.of(tensors, ctx.softplus), kept, grad_out, grad_state)
         cast = (
             None if tensor is None or gradient is None else gradient.to(tensor.dtype)
             for tensor, gradient in zip(tensors, gradients, strict=True)

@@ -6,48 +6,37 @@ are widened; everything else is read where it lies. The results do not depend on
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from umamba.ops import scan_autograd, scan_torch, threads
+from umamba.ops import scan_autograd, threads
 from umamba.ops.arguments import ScanInputs
-from umamba.ops.numba_rows import flat_rows
+from umamba.ops.numba_rows import channel_vector, flat_rows
 from umamba.ops.scan_autograd import ScanGradients
-from umamba.ops.scan_numba_kernels import APPLIED_GATE, NO_GATE, RAW_GATE, TILE, scan_rows
+from umamba.ops.scan_numba_kernels import APPLIED_GATE, NO_GATE, RAW_GATE, TILE, Matrix, scan_rows
 
 # Numbers in a chunk of B or of C, laid out anew: 2 MB.
 CHUNK_NUMBERS = 2**19
-# Parts of the work for each thread, so that a thread that was held up does not hold up all.
-PARTS_PER_THREAD = 4
 
 
 def scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     """Run the recurrence. Returns out (b, D, L) in u's dtype and the last state (b, D, N) float32."""
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs.tensors()):
-        return scan_torch.scan(inputs)
     return scan_autograd.run(_ENGINE, inputs)
-
-
-class Matrix(NamedTuple):
-    """B or C for a chunk: (rows, N) and how a kernel finds a token's row (see `matrix_rows`)."""
-
-    values: Any
-    where: tuple[int, int, int]
 
 
 def lay_out(matrix: Tensor, channels: int, start: int, stop: int) -> Matrix:
     """The tokens [start, stop) of B or C with the states side by side."""
     matrix = matrix.detach()
     if matrix.dim() == 2:
-        return Matrix(matrix.contiguous().numpy(), (0, 1, 0))
+        return matrix.contiguous().numpy(), 0, 1, 0
     batch, groups, states, _ = matrix.shape
     tokens_first = torch.empty(batch, groups, stop - start, states, dtype=torch.float32)
     tokens_first.copy_(matrix[..., start:stop].transpose(2, 3))
-    return Matrix(tokens_first.view(-1, states).numpy(), (groups, channels // groups, 1))
+    return tokens_first.view(-1, states).numpy(), groups, channels // groups, 1
 
 
 def chunk_tokens(inputs: ScanInputs) -> int:
@@ -55,13 +44,6 @@ def chunk_tokens(inputs: ScanInputs) -> int:
     batch, _, _, states = inputs.sizes
     groups = max(1 if m.dim() == 2 else m.shape[1] for m in (inputs.B, inputs.C))
     return max(1, CHUNK_NUMBERS // (batch * groups * states * TILE)) * TILE
-
-
-def channel_vector(vector: Tensor | None, channels: int) -> Any:  # noqa: ANN401
-    """D or delta_bias as a float32 numpy array (D,), zeros when None."""
-    if vector is None:
-        return np.zeros(channels, np.float32)
-    return vector.detach().contiguous().numpy()
 
 
 class _NumbaEngine:
@@ -102,15 +84,15 @@ def _forward_chunk(
         if gate.dtype != torch.float32:  # rounded as the published code rounds it
             gate_mode, gate = APPLIED_GATE, functional.silu(gate)
     B, C = (lay_out(matrix, channels, start, stop) for matrix in (inputs.B, inputs.C))
-    A2 = _times_log2_e(inputs.A)
+    A2 = times_log2_e(inputs.A)
     arguments = (
-        *flat_rows(inputs.u[:, :, start:stop]),
-        *flat_rows(inputs.delta[:, :, start:stop]),
-        *flat_rows(gate),
-        *flat_rows(wide_out),
+        flat_rows(inputs.u[:, :, start:stop]),
+        flat_rows(inputs.delta[:, :, start:stop]),
+        flat_rows(gate),
+        flat_rows(wide_out),
         A2,
-        *B,
-        *C,
+        B,
+        C,
         channel_vector(inputs.delta_bias, channels),
         channel_vector(inputs.D, channels),
         state.view(-1, states).numpy(),
@@ -120,16 +102,11 @@ def _forward_chunk(
         gate_mode,
         stop - start,
     )
-    rows = batch * channels
-    parts = min(rows, PARTS_PER_THREAD * torch.get_num_threads())
-
-    def part(index: int) -> None:
-        scan_rows(*arguments, index * rows // parts, (index + 1) * rows // parts)
-
-    threads.run(part, parts)
+    threads.run_rows(scan_rows, arguments, batch * channels)
     if not direct:
         piece.copy_(wide_out)
 
 
-def _times_log2_e(A: Tensor) -> Any:  # noqa: ANN401
+def times_log2_e(A: Tensor) -> Any:  # noqa: ANN401
+    """A for exponentials to base 2, (D, N) float32 as numpy."""
     return (A.detach().double() * np.log2(np.e)).float().contiguous().numpy()

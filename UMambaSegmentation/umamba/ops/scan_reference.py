@@ -26,10 +26,9 @@ def scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     if state is None:
         state = torch.zeros(batch, channels, states, dtype=torch.float32, device=u.device)
     outputs = []
-    for t in range(tokens):
-        decay = torch.exp(delta[:, :, t, None] * inputs.A)
-        state = decay * state + (delta[:, :, t] * u[:, :, t])[..., None] * B[..., t]
-        outputs.append((state * C[..., t]).sum(-1))
+    for d, x, B_now, C_now in zip(delta.unbind(2), u.unbind(2), B.unbind(3), C.unbind(3), strict=True):
+        state = torch.exp(d[..., None] * inputs.A) * state + (d * x)[..., None] * B_now
+        outputs.append((state * C_now).sum(-1))
     y = torch.stack(outputs, dim=-1)
     if inputs.D is not None:
         y = y + inputs.D[:, None] * u

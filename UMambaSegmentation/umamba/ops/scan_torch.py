@@ -210,5 +210,6 @@ def _add_matrix(gradient: Tensor, of_channels: Tensor, start: int, stop: int) ->
         gradient.add_(of_channels.sum((0, 1)))
         return
     groups = gradient.shape[1]
-    summed = of_channels.unflatten(2, (groups, -1)).sum(3)  # (T, b, G, N)
+    tokens, batch, _, states = of_channels.shape
+    summed = of_channels.view(tokens, batch, groups, -1, states).sum(3)
     gradient[..., start:stop] = summed.permute(1, 2, 3, 0)

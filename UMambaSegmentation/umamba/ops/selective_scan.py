@@ -110,7 +110,7 @@ def _checked_matrix(
         check(registry.SCAN, name, matrix, (batch, "G", states, tokens), device)
         if channels % matrix.shape[1]:
             raise InputError(
-                f"{registry.SCAN}: {name} has {matrix.shape[1]} groups, wanted a divisor of the {channels} channels"
+                f"{registry.SCAN}: {name} has {matrix.shape[1]} groups, wanted a divisor of D = {channels}"
             )
         return matrix
     check(registry.SCAN, name, matrix, (batch, states, tokens), device)

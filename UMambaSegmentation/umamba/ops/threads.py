@@ -13,6 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+# Parts of the work for each thread, so that a thread that is held up does not hold up all.
+PARTS_PER_THREAD = 4
+
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 _lock = threading.Lock()
@@ -62,3 +65,9 @@ def run(part: Callable[[int], object], count: int, threads: int | None = None) -
             future.exception()
     for future in futures:
         future.result()
+
+
+def run_rows(kernel: Callable[..., object], arguments: tuple[object, ...], rows: int) -> None:
+    """Call kernel(*arguments, first, last) for ranges that together cover `rows` rows."""
+    parts = min(rows, PARTS_PER_THREAD * torch.get_num_threads())
+    run(lambda part: kernel(*arguments, part * rows // parts, (part + 1) * rows // parts), parts)
