@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -37,6 +36,14 @@ class Device:
     scan_backend: str
     scan_ns: float
     convolution_gflops: float
+
+    def line(self) -> str:
+        """The device for a person."""
+        memory = "" if self.device == "cpu" else f", {self.memory_bytes / GIGABYTE:.1f} GB"
+        scan = f"scan ({self.scan_backend}) {self.scan_ns:.2g} ns per state element"
+        return (
+            f"{self.device}: {self.name}{memory}; {scan}, convolution {self.convolution_gflops:.3g} GFLOP/s"
+        )
 
 
 @dataclass(frozen=True)
@@ -85,17 +92,9 @@ class Report:
                 f"{self.free_bytes / GIGABYTE:.1f} GB free",
             ),
         ]
-        for index, device in enumerate(self.devices):
-            memory = f", {device.memory_bytes / GIGABYTE:.1f} GB" if device.device.startswith("cuda") else ""
-            rows.append(
-                (
-                    "device" if index == 0 else "",
-                    f"{device.device}: {device.name}{memory}; scan ({device.scan_backend}) {device.scan_ns:.2g} "
-                    f"ns per state element, convolution {device.convolution_gflops:.3g} GFLOP/s",
-                )
-            )
+        rows += [("device", device.line()) for device in self.devices]
         if self.no_gpu:
-            rows.append(("", f"no GPU: {self.no_gpu}"))
+            rows.append(("no GPU", self.no_gpu))
         works = [name for name, why_not in self.backends.items() if why_not is None]
         rows.append(("backends", ", ".join(works)))
         rows += [("", f"not {name}: {why}") for name, why in self.backends.items() if why is not None]
@@ -112,8 +111,9 @@ def examine() -> Report:
     """
     import torch
 
-    from umamba import models, ops
+    from umamba import ops
     from umamba.inference.device import choose_device
+    from umamba.models import store
 
     first = choose_device("auto")
     chosen = [first.torch]
@@ -132,8 +132,8 @@ def examine() -> Report:
         devices=tuple(_measure(device) for device in chosen),
         no_gpu=first.note,
         backends=ops.backends(),
-        models=tuple(card.id for card in models.list()),
-        models_folder=str(_models_folder()),
+        models=tuple(model.id for model in store.list_models()),
+        models_folder=str(store.store_folder()),
         settings={name: os.environ[name] for name in SETTINGS if name in os.environ},
     )
 
@@ -182,9 +182,3 @@ def _scan_nanoseconds(device: torch.device) -> float:
         seconds()  # compiles, or loads what was compiled
         best = min(seconds() for _ in range(REPEATS))
     return best / (channels * length * states) * 1e9
-
-
-def _models_folder() -> Path:
-    from umamba.models import store
-
-    return store.folder()

@@ -151,8 +151,9 @@ def _geometry(entry: Mapping[str, Any], shape: tuple[int, ...]) -> Geometry:
             size, _floats(entry, "spacing", 3), _floats(entry, "origin", 3), _floats(entry, "direction", 9)
         )
     rows = entry["ijk_to_ras"]
-    flat = [value for row in rows for value in row] if isinstance(rows, list) else rows
-    to_ras = np.array(_floats({"ijk_to_ras": flat}, "ijk_to_ras", 16)).reshape(4, 4)
+    if isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+        rows = [value for row in rows for value in row]
+    to_ras = np.array(_floats({"ijk_to_ras": rows}, "ijk_to_ras", 16)).reshape(4, 4)
     to_lps = np.diag((-1.0, -1.0, 1.0)) @ to_ras[:3]
     spacing = np.linalg.norm(to_lps[:, :3], axis=0)
     if not spacing.all():
