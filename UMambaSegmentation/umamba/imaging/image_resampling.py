@@ -50,10 +50,10 @@ def resample_image(
     Raises:
         ValueError: An empty array or shape, or an `out` that does not fit.
     """
+    if 0 in array.shape or 0 in new_shape:
+        raise ValueError(f"cannot resample {array.shape} to {tuple(new_shape)}: an axis is empty")
     operators = axis_operators(array.shape, new_shape, rule, current_spacing, new_spacing)
     shape = tuple(operator.m for operator in operators)
-    if 0 in array.shape or 0 in shape:
-        raise ValueError(f"cannot resample {array.shape} to {shape}: an axis is empty")
     if out is not None and (out.shape != shape or out.dtype != np.float32):
         raise ValueError(f"out is {out.dtype} {out.shape}, wanted is float32 {shape}")
     if shape == array.shape:

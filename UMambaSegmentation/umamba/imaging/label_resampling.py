@@ -40,7 +40,9 @@ def resample_labels(
     "linear" (the fork's torch function) thresholds; "torch" (nnunetv2's) takes the largest indicator in half
     precision; "none" returns the labels.
 
-    Order 1, which plans have, and order 0 need memory for the result only; others two or three volumes.
+    Order 1, which plans have, and order 0 fall as in those releases to the last voxel and need memory for the
+    result only. Others sum in float32, so that a voxel where two indicators all but tie may fall otherwise,
+    and take two or three volumes.
 
     Args:
         labels: (Z, Y, X) of any integer type, values within int32; negative ones are labels too.
