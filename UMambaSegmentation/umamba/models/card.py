@@ -116,6 +116,7 @@ class Card:
         files: SHA-256 of each file of the model's folder.
         mirror: Whether a run mirrors unless it is told otherwise.
         mirror_axes: Network axes that the training allowed to mirror.
+        grey_repeat: Whether one grey image may stand for all channels.
         field_of_view: mm along i, j, k of the orientation, or None.
         training: data, cases, steps, machine, date, recipe, as far as known.
     """
@@ -130,6 +131,7 @@ class Card:
     files: Mapping[str, str]
     mirror: bool = False
     mirror_axes: tuple[int, ...] = ()
+    grey_repeat: bool = False
     field_of_view: tuple[float, float, float] | None = None
     instances: Instances | None = None
     version: str | None = None
@@ -160,7 +162,8 @@ class Card:
             "anatomy": self.anatomy,
             "modality": self.modality,
             "network": network,
-            "channels": [vars(channel) for channel in self.channels],
+            "channels": [dict(vars(channel)) for channel in self.channels],
+            "grey_repeat": self.grey_repeat or None,
             "labels": [_label_dict(label) for label in self.labels],
             "orientation": self.orientation,
             "field_of_view": None if self.field_of_view is None else list(self.field_of_view),
@@ -180,23 +183,44 @@ class Card:
         return {key: value for key, value in found.items() if key in always or value not in (None, [], {})}
 
 
+def is_id(text: object) -> bool:
+    """Whether `text` can name a model and its folder on every system."""
+    return (
+        isinstance(text, str)
+        and len(text) <= MAX_ID_LENGTH
+        and _ID.fullmatch(text) is not None
+        and _WINDOWS_DEVICES.fullmatch(text) is None
+    )
+
+
 def check_id(model_id: str) -> str:
-    """Return `model_id` if it can name a model and its folder on every system.
+    """Return `model_id` if it can name a model.
 
     Raises:
         ModelError: It is not lower-case words and digits joined by dashes, or too long.
     """
-    if (
-        not isinstance(model_id, str)
-        or len(model_id) > MAX_ID_LENGTH
-        or not _ID.fullmatch(model_id)
-        or _WINDOWS_DEVICES.fullmatch(model_id)
-    ):
+    if not is_id(model_id):
         raise ModelError(
             f"{_short(model_id)} cannot be a model's id: use lower-case letters, digits and dashes, "
             f"at most {MAX_ID_LENGTH}, for example liver-ct"
         )
     return model_id
+
+
+def check_orientation(orientation: str) -> str:
+    """Return `orientation` if it is "native" or three letters, one of each of R/L, A/P and S/I.
+
+    Raises:
+        ModelError: It is neither.
+    """
+    axes = ("RL", "AP", "SI")
+    if orientation != "native" and (
+        len(orientation) != 3 or any(sum(letter in axis for letter in orientation) != 1 for axis in axes)
+    ):
+        raise ModelError(
+            f"orientation {_short(orientation)} found; native, or three letters such as RAS or LPS, wanted"
+        )
+    return orientation
 
 
 def parse_card(raw: Mapping[str, Any], where: str = CARD_FILE) -> Card:
@@ -293,6 +317,7 @@ def _build(raw: Mapping[str, Any]) -> Card:
         files=dict(raw["files"]),
         mirror=raw.get("mirror", raw["origin"] == "nnunetv2"),
         mirror_axes=tuple(int(axis) for axis in raw.get("mirror_axes", ())),
+        grey_repeat=raw.get("grey_repeat", False),
         field_of_view=None if view is None else (float(view[0]), float(view[1]), float(view[2])),
         instances=None
         if not instances

@@ -79,7 +79,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         _refuse_other_formats(path)
         with open_zip(path) as archive:
-            records = _records(archive, path.name)
+            records = _records(archive)
             entry = records["data.pkl"]
             if entry.file_size > MAX_PICKLE_BYTES:
                 raise Refused(f"a pickle of {entry.file_size} bytes")
@@ -112,7 +112,12 @@ def read_arrays(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:
         copies.setdefault(key, []).append(tensor)
     name = checkpoint.path.name
     with open_zip(checkpoint.path) as archive:
-        records = _records(archive, name)
+        try:  # once more: the file may be another one by now
+            records = _records(archive)
+            for _, tensor in (*checkpoint.tensors.items(), *checkpoint.copies):
+                _check_record(records, tensor)
+        except Refused as refusal:
+            raise ModelError(f"{name}: has changed while it was read; it holds {refusal}") from None
         for key, tensor in checkpoint.tensors.items():
             array = _array(archive, records, tensor)
             if not np.isfinite(array).all():
@@ -144,7 +149,7 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(f"{path.name}: not a checkpoint of torch.save (its first bytes are of no zip file)")
 
 
-def _records(archive: ZipFile, name: str) -> dict[str, ZipInfo]:
+def _records(archive: ZipFile) -> dict[str, ZipInfo]:
     """The members by their name below the one folder that torch.save makes."""
     found: dict[str, ZipInfo] = {}
     folders = set()

@@ -33,6 +33,9 @@ HASH_BYTES = 1 << 20
 NUMPY_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 _METADATA = "__metadata__"
 
+# Type (F32 or F16) and shape of every tensor, in the order of the file.
+Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -81,14 +84,17 @@ def read_arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         raise ModelError(f"{path.name}: cannot be read ({error.strerror or error})") from None
 
 
-def write_arrays(
-    path: Path, shapes: Mapping[str, tuple[str, tuple[int, ...]]], arrays: Iterable[tuple[str, np.ndarray]]
-) -> str:
+def size_bytes(shapes: Shapes) -> int:
+    """Bytes that the numbers of these tensors take."""
+    return sum(math.prod(shape) * NUMPY_TYPES[dtype].itemsize for dtype, shape in shapes.values())
+
+
+def write_arrays(path: Path, shapes: Shapes, arrays: Iterable[tuple[str, np.ndarray]]) -> str:
     """Write a weights file, one tensor at a time, flushed to the disk.
 
     Args:
         path: A new file.
-        shapes: Type (F32 or F16) and shape of every tensor, in the order in which they are written.
+        shapes: What is going to be written.
         arrays: The tensors in the same order.
 
     Returns:
@@ -137,15 +143,15 @@ def sha256_of(path: Path) -> str:
 
 
 def _header(file: BinaryIO, name: str) -> dict[str, Entry]:
-    size_bytes = os.fstat(file.fileno()).st_size
+    found_bytes = os.fstat(file.fileno()).st_size
     start = file.read(8)
     if len(start) < 8:
         raise ModelError(f"{name}: {len(start)} bytes are no weights file")
     (length,) = struct.unpack("<Q", start)
     if length > MAX_HEADER_BYTES:
         raise ModelError(f"{name}: a header of {length} bytes found, at most {MAX_HEADER_BYTES} wanted")
-    if 8 + length > size_bytes:
-        raise ModelError(f"{name}: the header is said to have {length} bytes, the file has {size_bytes}")
+    if 8 + length > found_bytes:
+        raise ModelError(f"{name}: the header is said to have {length} bytes, the file has {found_bytes}")
     raw = parse_json(file.read(length), name)
     metadata = raw.pop(_METADATA, {})
     if not isinstance(metadata, dict) or any(not isinstance(value, str) for value in metadata.values()):
@@ -159,8 +165,8 @@ def _header(file: BinaryIO, name: str) -> dict[str, Entry]:
             what = "overlaps the one before" if entry.begin < end else "leaves a gap before it"
             raise ModelError(f"{name}: tensor {key[:80]!r} {what}")
         end = entry.end
-    if end != size_bytes:
-        raise ModelError(f"{name}: {size_bytes} bytes found, {end} wanted: cut off or with something behind")
+    if end != found_bytes:
+        raise ModelError(f"{name}: {found_bytes} bytes found, {end} wanted: cut off or with something behind")
     return found
 
 

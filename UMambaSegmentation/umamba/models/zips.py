@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZipFile, ZipInfo
 
-from umamba.errors import ModelError
+from umamba.errors import InputError, ModelError
 
 # What reading a damaged zip can raise besides BadZipFile.
 ZIP_ERRORS = (
@@ -58,7 +58,7 @@ def open_zip(path: Path) -> Iterator[ZipFile]:
             with ZipFile(file) as archive:
                 _check_members(archive.infolist(), size_bytes, path.name)
                 yield archive
-    except ModelError:
+    except InputError:
         raise
     except ZIP_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
