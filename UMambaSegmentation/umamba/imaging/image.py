@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from umamba.imaging.nifti import NiftiForms
+    from umamba.imaging.niftiforms import NiftiForms
 
 # nnU-Net gives the missing axis of a 2D file this many times the larger in-plane spacing.
 FLAT_SPACING_FACTOR = 999.0
