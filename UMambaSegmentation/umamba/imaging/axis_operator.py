@@ -155,10 +155,6 @@ def apply_axis(
         out = np.empty(shape, dtype=np.float32)
     elif out.shape != tuple(shape) or out.dtype != np.float32:
         raise ValueError(f"out is {out.dtype} {out.shape}, wanted is float32 {tuple(shape)}")
-    if operator.picks:
-        picked = tuple(operator.start if entry == axis else slice(None) for entry in range(3))
-        out[...] = array[picked]
-        return out
     shared = 1 if axis == 0 else 0  # the axis that is cut into parts
     values = max(array.size, out.size) // max(array.shape[shared], 1)
     step = max(_PART_VALUES // max(values, 1), 1)
