@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from umamba.inference.result import Result
     from umamba.inference.run import Prepared
 
-OUTPUT_SUFFIXES = (".seg.nrrd", *VOLUME_SUFFIXES, *FLAT_SUFFIXES)
+# NIfTI has no room for the record of a run: it is written beside.
+SUFFIXES_WITHOUT_HEADER = (".nii.gz", ".nii")
 UINT8_LARGEST = 255
-DICOM_SEG_SUFFIX = ".dcm"
 OUTPUT_OPTION = "-o"
 
 
@@ -92,18 +93,20 @@ def _plan_outputs(options: argparse.Namespace) -> tuple[Outputs, dict[SideOutput
     Raises:
         InputError: A name that cannot be written, or stands twice, or is an input's.
     """
-    if options.output.name.lower().endswith(DICOM_SEG_SUFFIX):
-        raise InputError(
-            f"-o {options.output}: DICOM SEG comes with a later version; take .seg.nrrd, which 3D Slicer "
-            "exports as DICOM"
-        )
+    from umamba.imaging.write import check_output
+
+    suffix = check_output(options.output)
     outputs = Outputs(options.overwrite)
-    outputs.add(OUTPUT_OPTION, options.output, OUTPUT_SUFFIXES)
+    outputs.add(OUTPUT_OPTION, options.output)
     sides = {}
     for side in side_outputs.ALL:
         path = getattr(options, side.option.removeprefix("--"))
         if path is not None:
             sides[side] = outputs.add(side.option, path, side.suffixes)
+    if suffix in SUFFIXES_WITHOUT_HEADER:
+        record = options.output.with_name(options.output.name[: -len(suffix)] + ".json")
+        if record != options.provenance:
+            sides[side_outputs.RECORD] = outputs.add(side_outputs.RECORD.option, record)
     outputs.keep_apart_from([_file_of(image) for image in options.images])
     return outputs, sides
 
@@ -120,20 +123,19 @@ def _check_outputs(prepared: Prepared, outputs: Outputs, sides: dict[SideOutput,
     Raises:
         InputError: One of these is wanting.
     """
-    depth, rows, columns = prepared.channels[0].original.geometry.shape
-    for wanted in outputs.wanted:
-        flat = wanted.path.suffix.lower() in FLAT_SUFFIXES
-        if flat and depth > 1 and wanted.option != side_outputs.PREVIEW.option:
-            raise InputError(
-                f"{wanted.option} {wanted.path}: {wanted.path.suffix} holds a 2D image, this one has {depth} "
-                f"slices; take {VOLUME_SUFFIXES[0]}"
-            )
+    from umamba.imaging.write import check_output
+
+    image = prepared.channels[0].original
+    check_output(output, image)
+    for side in (side_outputs.CLASSES, side_outputs.UNCERTAINTY):
+        if side in sides:
+            check_output(sides[side], image)
     if side_outputs.CLASSES in sides and prepared.model.card.instances is None:
         raise InputError(
             f"--classes: model {prepared.model.card.id!r} has no instances; its classes are the output itself"
         )
     rules = prepared.model.dataset.labels
-    voxels = depth * rows * columns
+    voxels = math.prod(image.geometry.shape)
     needed = {path: side.bytes_needed(voxels, rules.heads) for side, path in sides.items()}
     outputs.check_space({output: voxels * (1 if rules.largest <= UINT8_LARGEST else 2), **needed})
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from umamba.inference.run import Prepared
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-FLAT_SUFFIXES = (".png", ".tif")
+FLAT_SUFFIXES = (".png", ".tif", ".tiff")
 FLOAT_BYTES = 4
 # What a picture, a table or a record takes at most; they do not grow with the image.
 SMALL_BYTES = 2_000_000
@@ -64,10 +64,10 @@ def _write_volumes(path: Path, result: Result, prepared: Prepared) -> None:
 
 
 def _write_uncertainty(path: Path, result: Result, prepared: Prepared) -> None:
-    from umamba.imaging.write import write_image
+    from umamba.imaging.write import write_values
 
     assert result.uncertainty is not None  # it was asked for
-    write_image(path, result.uncertainty, result.image)
+    write_values(path, result.uncertainty, result.image, result.provenance)
 
 
 def _write_probabilities(path: Path, result: Result, prepared: Prepared) -> None:
@@ -93,9 +93,11 @@ VOLUMES = SideOutput("--volumes", (".csv",), "voxels and ml of each label", _wri
 PROVENANCE = SideOutput(
     "--provenance", (".json",), "model, device, options, versions, date", _write_provenance
 )
+# Not an option: it goes with an output whose format has no room for it.
+RECORD = SideOutput("the record of -o", (".json",), "", _write_provenance)
 UNCERTAINTY = SideOutput(
     "--uncertainty",
-    VOLUME_SUFFIXES,
+    (*VOLUME_SUFFIXES, *FLAT_SUFFIXES[1:]),
     "how undecided the network is in each voxel, 0 to 1 (float32)",
     _write_uncertainty,
     lambda classes: FLOAT_BYTES,

@@ -26,8 +26,9 @@ _KEY_PREFIX = "UMamba."
 _PROVENANCE = "UMamba.Provenance"
 _COMPRESSION_LEVEL = 6
 _LARGEST_NIFTI_AXIS = 32767
-_NRRD_TYPES = {1: "unsigned char", 2: "unsigned short"}
-_MET_TYPES = {1: "MET_UCHAR", 2: "MET_USHORT"}
+# By the bytes of a voxel: labels of one or two, other values as float32.
+_NRRD_TYPES = {1: "unsigned char", 2: "unsigned short", 4: "float"}
+_MET_TYPES = {1: "MET_UCHAR", 2: "MET_USHORT", 4: "MET_FLOAT"}
 # Relative. Kept vectors that differ more from the grid belong to another one.
 _SAME_VECTORS = 1e-9
 # Digits left free for a size that is known only when the voxels are written.

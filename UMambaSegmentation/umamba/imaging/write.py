@@ -96,6 +96,30 @@ def write_labels(
             _write_map(hidden, suffix, labels, like, facts)
 
 
+def write_values(
+    path: str | Path,
+    values: np.ndarray,
+    like: Image,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a float32 map (Z, Y, X), such as the uncertainty, on the grid of `like`, as `write_labels` does.
+
+    Raises:
+        InputError: As `write_labels`; .png and .seg.nrrd hold no such values.
+        ValueError: `values` of another shape or number type.
+    """
+    path = Path(path)
+    suffix = check_output(path, like)
+    if suffix in (_SEGMENTATION, ".png"):
+        raise InputError(f"{path.name}: {suffix} holds no decimal values; write .nii.gz or .nrrd")
+    if values.dtype != np.float32:
+        raise ValueError(f"values are float32, not {values.dtype}")
+    _check_shapes([values], like)
+    with atomic_write(path, overwrite) as hidden:
+        _write_map(hidden, suffix, values, like, dict(provenance or {}))
+
+
 def _write_map(path: Path, suffix: str, labels: np.ndarray, like: Image, facts: dict[str, Any]) -> None:
     match suffix:
         case ".nii.gz" | ".nii":
