@@ -6,22 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from umamba.cli.main import main
-
 # The cascade of the oracle, whose import makes two models.
 FIRST_STAGE = "dataset803-oraclecascade-3d-lowres"
 SECOND_STAGE = "dataset803-oraclecascade-3d-cascade-fullres"
 
 
 @pytest.fixture
-def call(capsys):
-    """Run a command line in this process; gives status, lines of standard output, lines of standard error."""
+def models(call):
+    """Run `umamba models ...`; gives status, lines of standard output, lines of standard error."""
 
     def run(*words):
-        capsys.readouterr()
-        status = main(["models", *map(str, words)])
-        captured = capsys.readouterr()
-        return status, captured.out.splitlines(), captured.err.splitlines()
+        done = call("models", *words)
+        return done.status, done.out, done.err
 
     return run
 
@@ -32,75 +28,75 @@ def results(oracle) -> Path:
     return oracle / "e2e_804"
 
 
-def test_import_prints_the_id_alone(call, results):
-    status, out, err = call("import", results, "--id", "my-ct", "--name", "My CT")
+def test_import_prints_the_id_alone(models, results):
+    status, out, err = models("import", results, "--id", "my-ct", "--name", "My CT")
     assert (status, out) == (0, ["my-ct"])
     assert any("PlainConvUNet" in line for line in err)
-    assert call("list")[1] == ["my-ct  My CT, CT, 4 labels"]
+    assert models("list")[1] == ["my-ct  My CT, CT, 4 labels"]
 
 
-def test_import_of_a_cascade_makes_two_models(call, oracle):
-    status, out, _ = call("import", oracle / "e2e_803")
+def test_import_of_a_cascade_makes_two_models(models, oracle):
+    status, out, _ = models("import", oracle / "e2e_803")
     assert (status, out) == (0, [SECOND_STAGE])
-    listed = json.loads(call("list", "--json")[1][0])["models"]
+    listed = json.loads(models("list", "--json")[1][0])["models"]
     stages = {card["id"]: card["network"].get("previous_stage") for card in listed}
     assert stages == {FIRST_STAGE: None, SECOND_STAGE: FIRST_STAGE}
 
 
-def test_a_dry_run_stores_nothing(call, results):
-    status, out, err = call("import", results, "--dry-run", "--orientation", "RAS", "--json")
+def test_a_dry_run_stores_nothing(models, results):
+    status, out, err = models("import", results, "--dry-run", "--orientation", "RAS", "--json")
     report = json.loads(out[0])
     assert (status, report["stored"], report["folds"]) == (0, False, ["0", "1"])
     assert any("would be stored" in line for line in err)
-    assert call("list")[1][0].startswith("no models yet")
+    assert models("list")[1][0].startswith("no models yet")
 
 
-def test_show(call, results):
-    call("import", results, "--id", "my-ct", "--orientation", "LPS")
-    status, out, _ = call("show", "my-ct")
+def test_show(models, results):
+    models("import", results, "--id", "my-ct", "--orientation", "LPS")
+    status, out, _ = models("show", "my-ct")
     assert status == 0
     assert any(line.split() == ["orientation", "LPS"] for line in out)
-    card = json.loads(call("show", "my-ct", "--json")[1][0])
+    card = json.loads(models("show", "my-ct", "--json")[1][0])
     assert (card["schema"], card["id"], card["orientation"]) == ("umamba-card/1", "my-ct", "LPS")
-    assert call("show", results)[0] == 0  # a results folder has a card too, made from its files
+    assert models("show", results)[0] == 0  # a results folder has a card too, made from its files
 
 
-def test_export_remove_install_verify(call, results, tmp_path):
-    call("import", results, "--id", "my-ct")
+def test_export_remove_install_verify(models, results, tmp_path):
+    models("import", results, "--id", "my-ct")
     file = tmp_path / "my-ct.zip"
-    assert call("export", "my-ct", file)[0] == 0
-    assert call("export", "my-ct", file)[0] == 2  # it exists
-    assert call("export", "my-ct", file, "--overwrite")[0] == 0
-    assert call("remove", "my-ct")[0] == 0
-    assert call("remove", "my-ct")[0] == 2
-    status, out, _ = call("install", file)
+    assert models("export", "my-ct", file)[0] == 0
+    assert models("export", "my-ct", file)[0] == 2  # it exists
+    assert models("export", "my-ct", file, "--overwrite")[0] == 0
+    assert models("remove", "my-ct")[0] == 0
+    assert models("remove", "my-ct")[0] == 2
+    status, out, _ = models("install", file)
     assert (status, out) == (0, ["my-ct"])
-    status, out, _ = call("verify", "my-ct", "--json")
+    status, out, _ = models("verify", "my-ct", "--json")
     assert status == 0
     assert json.loads(out[0])["intact"] is True
 
 
-def test_verify_finds_a_changed_file(call, results, tmp_path):
-    call("import", results, "--id", "my-ct")
-    folder = Path(json.loads(call("list", "--json")[1][0])["models"][0]["folder"])
+def test_verify_finds_a_changed_file(models, results, tmp_path):
+    models("import", results, "--id", "my-ct")
+    folder = Path(json.loads(models("list", "--json")[1][0])["models"][0]["folder"])
     weights = folder / "fold_1.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    status, out, err = call("verify", "my-ct")
+    status, out, err = models("verify", "my-ct")
     assert (status, out, len(err)) == (2, [], 1)
     assert "fold_1.safetensors" in err[0]
 
 
-def test_a_damaged_model_is_listed_as_a_problem(call, results):
-    call("import", results, "--id", "my-ct")
-    folder = Path(json.loads(call("list", "--json")[1][0])["models"][0]["folder"])
+def test_a_damaged_model_is_listed_as_a_problem(models, results):
+    models("import", results, "--id", "my-ct")
+    folder = Path(json.loads(models("list", "--json")[1][0])["models"][0]["folder"])
     shutil.copytree(folder, folder.with_name("other-ct"))
     (folder / "card.json").write_text("{")
-    status, _, err = call("list")
+    status, _, err = models("list")
     assert (status, len(err)) == (0, 2)
     assert all(line.startswith("umamba: warning: ") for line in err)
-    found = json.loads(call("list", "--json")[1][0])
+    found = json.loads(models("list", "--json")[1][0])
     assert (found["models"], sorted(found["problems"])) == ([], ["my-ct", "other-ct"])
 
 
@@ -117,11 +113,11 @@ def test_a_damaged_model_is_listed_as_a_problem(call, results):
         (("verify",), "ID"),
     ],
 )
-def test_wrong_requests_are_one_line(call, results, tmp_path, monkeypatch, words, part):
+def test_wrong_requests_are_one_line(models, results, tmp_path, monkeypatch, words, part):
     monkeypatch.chdir(tmp_path)
-    status, out, err = call(*(results if word == "RESULTS" else word for word in words))
+    status, out, err = models(*(results if word == "RESULTS" else word for word in words))
     assert (status, out, len(err)) == (2, [], 1)
     assert err[0].startswith("umamba: error: ")
     assert part in err[0]
-    assert call("list")[1][0].startswith("no models yet")
+    assert models("list")[1][0].startswith("no models yet")
     assert not list(tmp_path.iterdir())
