@@ -11,8 +11,8 @@ from typing import Any
 
 from umamba.models.pickle_values import Refused
 
-# The largest known plans and dataset files have some 10,000 values, nested six deep.
-MAX_VALUES = 1_000_000
+# The largest known plans and dataset files have some 10,000 values, nested six deep; 65,535 labels are the most.
+MAX_VALUES = 200_000
 MAX_CHARACTERS = 32_000_000
 MAX_DEPTH = 40
 

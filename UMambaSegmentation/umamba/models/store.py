@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from umamba.errors import InputError, ModelError
 from umamba.models.archive import writing
@@ -60,6 +61,10 @@ class StoredModel:
     def size_bytes(self) -> int:
         """Bytes on the disk."""
         return sum(entry.stat().st_size for entry in self.folder.iterdir() if entry.is_file())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card's plain values, and `folder` and `bundled`."""
+        return {**self.card.as_dict(), "folder": str(self.folder), "bundled": self.bundled}
 
 
 def store_folder() -> Path:
