@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from umamba.ops import threads
 from umamba.ops.arguments import ConvInputs
-from umamba.ops.conv_numba_kernels import convolve_rows, convolve_rows_backward
+from umamba.ops.conv_numba_kernels import convolve_rows
 from umamba.ops.numba_rows import channel_vector, flat_rows
 
 # Tokens at a time: bounds the copies of arguments that are not float32 or lie in another order.
@@ -93,7 +93,9 @@ class _Convolution(torch.autograd.Function):
 
 
 def _backward(inputs: ConvInputs, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, weight, bias and initial states, float32."""
+    """The gradients of x, weight, bias and initial states."""
+    from umamba.ops.conv_numba_backward_kernels import convolve_rows_backward  # compiled when first needed
+
     batch, channels, tokens = inputs.x.shape
     width = inputs.weight.shape[1]
     rows = batch * channels

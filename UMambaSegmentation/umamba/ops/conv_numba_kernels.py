@@ -1,4 +1,4 @@
-"""Kernels of the causal depthwise convolution for CPUs: forward and backward, a channel and a tile at a time.
+"""The forward kernel of the causal depthwise convolution for CPUs, a channel and a tile at a time.
 
 Each tile is copied into a window with the W - 1 inputs before it; every tap is then one vector pass over it.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from umamba.ops.numba_jit import REASSOCIATE, inlined, kernel
-from umamba.ops.numba_math import ONE, ZERO, sigmoid
+from umamba.ops.numba_jit import inlined, kernel
+from umamba.ops.numba_math import sigmoid
 from umamba.ops.numba_rows import ROWS, Array, Rows, tile_of
 
 # Tokens in a tile: what a tile needs is some 16 KB.
@@ -16,7 +16,7 @@ TILE = 1024
 
 
 @inlined()
-def _fill_window(x: Rows, batch: int, channel: int, start: int, n: int, past: Array, window: Array) -> None:
+def fill_window(x: Rows, batch: int, channel: int, start: int, n: int, past: Array, window: Array) -> None:
     """window[i] = the input i - (W - 1) tokens after `start`, for n + W - 1 inputs."""
     for i in range(past.size):
         t = start - past.size + i
@@ -25,7 +25,7 @@ def _fill_window(x: Rows, batch: int, channel: int, start: int, n: int, past: Ar
 
 
 @inlined()
-def _filter(window: Array, weight: Array, bias: np.float32, out: Array) -> None:
+def filter_window(window: Array, weight: Array, bias: np.float32, out: Array) -> None:
     """out[t] = bias + sum_k weight[k] window[t + k]."""
     out[:] = bias
     for k in range(weight.size):
@@ -56,74 +56,9 @@ def convolve_rows(
         batch, channel = row // channels, row % channels
         for start in range(0, tokens, TILE):
             n = min(TILE, tokens - start)
-            _fill_window(x, batch, channel, start, n, past[row], window)
+            fill_window(x, batch, channel, start, n, past[row], window)
             result = tile_of(out, batch, channel, start, n)
-            _filter(window, weight[channel], bias[channel], result)
+            filter_window(window, weight[channel], bias[channel], result)
             if silu:
                 for t in range(n):
                     result[t] *= sigmoid(result[t])
-
-
-@inlined(REASSOCIATE)
-def _dot(left: Array, right: Array) -> np.float32:
-    total = ZERO
-    for t in range(left.size):
-        total += left[t] * right[t]
-    return total
-
-
-@kernel(
-    f"void({ROWS}, f4[:, ::1], f4[:, ::1], f4[::1], {ROWS}, {ROWS}, f4[:, ::1], f8[:, ::1], f8[::1],"
-    "b1, i8, i8, i8)"
-)
-def convolve_rows_backward(
-    x: Rows,
-    past: Array,
-    weight: Array,
-    bias: Array,
-    dout: Rows,
-    dx: Rows,
-    dpast: Array,
-    dweight: Array,
-    dbias: Array,
-    silu: bool,
-    tokens: int,
-    first: int,
-    last: int,
-) -> None:
-    """The gradients for the rows [first, last), added to the arrays given.
-
-    dout, dx: (b, D, tokens).  dpast: (b D, W - 1).  dweight: (b D, W), dbias: (b D,), both float64.
-    """
-    channels, width = weight.shape
-    kept = width - 1
-    window, spread = np.empty(TILE + kept, np.float32), np.empty(TILE + kept, np.float32)
-    before, ones = np.empty(TILE, np.float32), np.ones(TILE, np.float32)
-    for row in range(first, last):
-        batch, channel = row // channels, row % channels
-        for start in range(0, tokens, TILE):
-            n = min(TILE, tokens - start)
-            _fill_window(x, batch, channel, start, n, past[row], window)
-            upstream = tile_of(dout, batch, channel, start, n)
-            gradient = before[:n]  # of the sum before the activation, whose value it holds first
-            _filter(window, weight[channel], bias[channel], gradient)
-            for t in range(n):
-                s = sigmoid(gradient[t])
-                slope = s * (ONE + gradient[t] * (ONE - s)) if silu else ONE
-                gradient[t] = upstream[t] * slope
-            dbias[row] += _dot(gradient, ones)
-            spread[:] = ZERO
-            for k in range(width):
-                tap = weight[channel, k]
-                for t in range(n):
-                    spread[t + k] += tap * gradient[t]
-                dweight[row, k] += _dot(gradient, window[k:])
-            for i in range(kept):
-                t = start - kept + i
-                if t >= 0:
-                    dx[0][batch * dx[1] + channel * dx[2] + t] += spread[i]
-                else:
-                    dpast[row, kept + t] += spread[i]
-            own = tile_of(dx, batch, channel, start, n)
-            for t in range(n):
-                own[t] += spread[kept + t]

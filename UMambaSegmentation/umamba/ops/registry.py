@@ -6,6 +6,7 @@ A new backend is a file beside these, with a function over the checked arguments
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,21 +33,20 @@ def _import_problem(*modules: str) -> str | None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            if isinstance(error, ModuleNotFoundError) and error.name == module:
-                return f"{module} is not installed"
-            return f"{module} cannot be imported: {error}"
+        except ModuleNotFoundError as error:
+            return f"{error.name} is not installed"
         except Exception as error:  # a broken binary package may raise anything while it loads
-            return f"{module} cannot be loaded: {type(error).__name__}: {error}"
+            return f"{module} cannot be loaded: {' '.join(str(error).split()) or type(error).__name__}"
     return None
 
 
-def _numba_problem() -> str | None:
-    return _import_problem("numba")
-
-
-def _cuda_problem(*modules: str) -> str | None:
-    return _import_problem(*modules) or (None if torch.cuda.is_available() else "no CUDA device")
+def _cuda_problem(package: str, *modules: str) -> str | None:
+    """What is cheap to know first: these packages take seconds to import."""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed"
+    if not torch.cuda.is_available():
+        return "no CUDA device"
+    return _import_problem(package, *modules)
 
 
 def _mamba_ssm_problem() -> str | None:
@@ -56,6 +56,13 @@ def _mamba_ssm_problem() -> str | None:
 
 def _causal_conv1d_problem() -> str | None:
     return _cuda_problem("causal_conv1d")
+
+
+def _numba_problem() -> str | None:
+    problem = _import_problem("numba")
+    if problem is None and importlib.import_module("numba").config.DISABLE_JIT:
+        return "its compiler is switched off (NUMBA_DISABLE_JIT)"
+    return problem
 
 
 def _triton_problem() -> str | None:
