@@ -42,12 +42,7 @@ def kernel(
         if folder is not None:
             try:
                 return _compile_cached(function, signature, folder, options)
-            except (
-                OSError,
-                EOFError,
-                pickle.UnpicklingError,
-                RuntimeError,
-            ) as error:  # full disk, damaged cache
+            except Exception as error:  # a full disk; a damaged file, whose unpickling may raise anything
                 _LOG.warning(
                     "The kernel cache in %s cannot be used (%s); compiling without it", folder, error
                 )
