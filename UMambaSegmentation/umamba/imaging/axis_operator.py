@@ -15,8 +15,8 @@ import numpy as np
 from umamba.imaging import axis_kernels as kernels
 from umamba.ops import threads as pool
 
-# Weights below this are cut: what a float32 sum cannot see.
-_LEAST_WEIGHT = 1e-8
+# All that is cut from a row of weights is below this: what a float32 sum cannot see.
+_CUT_WEIGHT = 1e-8
 # Largest pole of the filter that turns samples into spline coefficients, by order (Unser 1993): the influence
 # of a sample falls by this factor from voxel to voxel.
 _POLE = {2: 0.172, 3: 0.268, 4: 0.362, 5: 0.431}
@@ -218,7 +218,7 @@ def _spline(n: int, m: int, order: int) -> AxisOperator:
     """Rows of the operator from its columns: the interpolation of one impulse after the other."""
     from scipy.ndimage import zoom
 
-    reach = math.ceil(math.log(_LEAST_WEIGHT) / math.log(_POLE[order])) + order
+    reach = math.ceil(math.log(_CUT_WEIGHT) / math.log(_POLE[order]))
     taps = min(2 * reach + 1, n)
     start = np.clip(np.floor(_points(n, m)).astype(np.int64) - reach, 0, n - taps)
     weights = np.zeros((m, taps))
