@@ -9,7 +9,7 @@ from skimage.transform import resize
 from peers.nnunet_peer import make_dataset, make_plans
 from umamba import ModelError
 from umamba.inference.export import PlaneExporter, Sinks
-from umamba.inference.preprocess import Layout
+from umamba.inference.preprocessing import Layout
 from umamba.plans import parse_dataset, parse_plans
 
 PLANS = make_plans((8, 8, 8), (1, 1, 1), (4, 8), ((1, 1, 1), (2, 2, 2)), ("ZScoreNormalization",))
@@ -26,13 +26,11 @@ REGIONS = parse_dataset(
 NEAR_TIE = 1e-4
 
 
-def make_layout(
-    net: tuple[int, int, int], crop: tuple[int, int, int], spacing: tuple[float, float, float]
-) -> Layout:
-    """The image's spacing is `spacing`; the network's follows from the shapes."""
-    net_spacing = tuple(s * c / n for s, c, n in zip(spacing, crop, net, strict=True))
+def make_layout(net: tuple[int, int, int], crop: tuple[int, int, int], coarse: float = 1.0) -> Layout:
+    """`coarse` is the spacing of the first axis over that of the others, on both grids."""
+    spacing = (coarse, 1.0, 1.0)
     box = tuple((0, size) for size in crop)
-    return Layout((0, 1, 2), crop, box, net, spacing, net_spacing, net_spacing, spacing)
+    return Layout((0, 1, 2), crop, box, net, spacing, spacing, spacing, spacing)
 
 
 def whole(logits: np.ndarray, crop: tuple[int, int, int]) -> np.ndarray:
@@ -58,7 +56,7 @@ def test_plane_by_plane_equals_the_whole(
     net: tuple[int, int, int], crop: tuple[int, int, int], chunk: int, seed: int
 ) -> None:
     logits = np.random.default_rng(seed).normal(size=(4, *net)).astype(np.float32)
-    found = export(logits, make_layout(net, crop, (1.0, 1.1, 1.2)), PLAIN, chunk)
+    found = export(logits, make_layout(net, crop), PLAIN, chunk)
     resampled = logits if net == crop else whole(logits, crop)
     best = np.take_along_axis(resampled, found[None].astype(int), axis=0)[0]
     assert np.all(resampled.max(axis=0) - best <= NEAR_TIE)
@@ -67,14 +65,14 @@ def test_plane_by_plane_equals_the_whole(
 def test_a_coarse_axis_repeats_whole_planes() -> None:
     """Spacing ratio above 3: order 0 along the coarse axis, so labels come in groups of equal planes."""
     logits = np.random.default_rng(1).normal(size=(4, 3, 6, 6)).astype(np.float32)
-    layout = make_layout((3, 6, 6), (9, 6, 6), (4.0, 1.0, 1.0))
+    layout = make_layout((3, 6, 6), (9, 6, 6), coarse=4.0)
     found = export(logits, layout, PLAIN, 1)
     np.testing.assert_array_equal(found, np.repeat(np.argmax(logits, axis=0), 3, axis=0))
 
 
 def test_regions_write_in_their_order() -> None:
     logits = np.random.default_rng(2).normal(size=(3, 4, 5, 6)).astype(np.float32)
-    found = export(logits, make_layout((4, 5, 6), (4, 5, 6), (1, 1, 1)), REGIONS, 2)
+    found = export(logits, make_layout((4, 5, 6), (4, 5, 6)), REGIONS, 2)
     expected = np.zeros((4, 5, 6), dtype=np.uint8)
     for channel, value in zip(logits, (1, 2, 3), strict=True):
         expected[channel > 0] = value
@@ -84,7 +82,7 @@ def test_regions_write_in_their_order() -> None:
 def test_the_lowest_label_wins_a_tie() -> None:
     logits = np.zeros((4, 2, 2, 2), dtype=np.float32)
     logits[1:3] = 1
-    found = export(logits, make_layout((2, 2, 2), (2, 2, 2), (1, 1, 1)), PLAIN, 2)
+    found = export(logits, make_layout((2, 2, 2), (2, 2, 2)), PLAIN, 2)
     assert np.unique(found).tolist() == [1]
 
 
@@ -93,13 +91,13 @@ def test_a_network_that_overflows_is_an_error(value: float) -> None:
     logits = np.zeros((4, 2, 2, 2), dtype=np.float32)
     logits[2, 1, 1, 1] = value
     with pytest.raises(ModelError, match="NaN or infinite"):
-        export(logits, make_layout((2, 2, 2), (2, 2, 2), (1, 1, 1)), PLAIN, 2)
+        export(logits, make_layout((2, 2, 2), (2, 2, 2)), PLAIN, 2)
 
 
 def test_probabilities_and_uncertainty() -> None:
     logits = np.zeros((4, 1, 1, 2), dtype=np.float32)
     logits[2, ..., 1] = 100
-    layout = make_layout((1, 1, 2), (1, 1, 2), (1, 1, 1))
+    layout = make_layout((1, 1, 2), (1, 1, 2))
     uncertainty = np.empty((1, 1, 2), dtype=np.float32)
     probabilities = np.empty((4, 1, 1, 2), dtype=np.float32)
     export(logits, layout, PLAIN, 1, uncertainty=uncertainty, probabilities=probabilities)

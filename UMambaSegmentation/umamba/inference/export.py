@@ -11,7 +11,7 @@ from umamba.errors import ModelError
 from umamba.imaging.axis_operator import AxisOperator
 from umamba.imaging.resampling import axis_operators
 from umamba.inference import export_kernels as kernels
-from umamba.inference.preprocess import Layout
+from umamba.inference.preprocessing import Layout
 from umamba.plans import Configuration, LabelRules
 
 

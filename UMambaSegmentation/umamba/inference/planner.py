@@ -14,7 +14,7 @@ from umamba import nn
 from umamba.errors import InputError
 from umamba.inference.device import Device
 from umamba.inference.predictor import tiling_for
-from umamba.inference.preprocess import Layout
+from umamba.inference.preprocessing import Layout
 from umamba.inference.request import GIGABYTE, Request
 from umamba.inference.runplan import RunPlan
 from umamba.inference.speed import measure_speed

@@ -37,6 +37,7 @@ class Ensemble:
             for fold in self.folds:
                 self._network(fold)
 
+    @torch.inference_mode()
     def predict(self, tile: torch.Tensor, mirror_axes: Sequence[int]) -> torch.Tensor:
         """Mean logits (K, *patch) float32 of one tile (1, C, *patch).
 

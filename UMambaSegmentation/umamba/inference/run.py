@@ -29,7 +29,7 @@ from umamba.inference.instances import number_instances
 from umamba.inference.planner import Stage, make_plan
 from umamba.inference.plausibility import plausibility_warnings
 from umamba.inference.predictor import tile_weights, tiling_for
-from umamba.inference.preprocess import Cropped, Layout, crop, preprocess_cropped
+from umamba.inference.preprocessing import Cropped, Layout, crop, preprocess_cropped
 from umamba.inference.provenance import make_provenance
 from umamba.inference.region import IndexBox
 from umamba.inference.request import Request, choose_folds, choose_labels, choose_mirror_axes
@@ -291,7 +291,7 @@ def _backend(model: Model, device: torch.device) -> str:
         return ""
     from umamba import ops
 
-    return ops.chosen(device, streamed=True)[ops.SCAN]
+    return ops.chosen(device, streamed=True)["selective_scan"]
 
 
 def _attempts(prepared: Prepared) -> Iterator[Prepared]:

@@ -12,7 +12,7 @@ import torch
 from umamba.events import Monitor
 from umamba.inference.inputs import load_channels, load_model
 from umamba.inference.predictor import Ensemble, tile_weights, tiling_for
-from umamba.inference.preprocess import Preprocessed, crop, preprocess_cropped
+from umamba.inference.preprocessing import Preprocessed, crop, preprocess_cropped
 from umamba.inference.request import choose_folds, choose_mirror_axes
 from umamba.inference.slab import finished_planes
 from umamba.models.model import Model
