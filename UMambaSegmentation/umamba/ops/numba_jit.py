@@ -79,7 +79,8 @@ def _compile_cached(
 def cache_folder() -> Path | None:
     """The folder for compiled kernels of this very code, made if need be; None when it cannot be written.
 
-    numba notices a change in a kernel's own file only, not in what the kernel inlines: hence the digest.
+    numba notices a change in a kernel's own file only, not in what the kernel inlines: hence the digest of
+    all files of the package that hold kernels.
     """
     root = os.environ.get("UMAMBA_CACHE")
     if not root:
@@ -89,8 +90,9 @@ def cache_folder() -> Path | None:
     if not Path(root).is_absolute():  # no home folder: "~" could not be expanded
         return None
     digest = hashlib.sha256(__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*numba*.py")):
-        digest.update(source.read_bytes())
+    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
+        if "numba" in source.stem or "kernels" in source.stem:
+            digest.update(source.read_bytes())
     folder = Path(root) / "kernels" / digest.hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
 """The selective scan in plain PyTorch, for any device: chunked along the tokens, with its own backward.
 
 Everything that does not depend on the token before is done for a whole chunk at once; the recurrence itself
-is one fused multiply-add a token, so it stays sequential and in float32 (closed forms with cumulative sums
-overflow with length). Memory: a few buffers of b x D x N x chunk, whatever the length.
+stays sequential and in float32 (closed forms that divide by cumulative products overflow with length): one
+fused multiply-add a token. Where launching that costs more than computing it, a chunk is cut into segments
+that run side by side, and their states are handed on afterwards.
+Memory: a few buffers of b x D x N x chunk, whatever the length.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from torch.nn import functional
 
 from umamba.ops import scan_autograd
 from umamba.ops.arguments import ScanInputs
+from umamba.ops.recurrence import run_segments, run_tokens
 from umamba.ops.scan_autograd import ScanGradients
 
-# State elements in one buffer of a chunk: 8 MB on a CPU, 64 MB where memory is wide and launches dear.
+# State elements in one buffer of a chunk: 8 MB on a CPU, 32 MB where memory is wide and launches are dear.
 CHUNK_ELEMENTS_CPU = 2**21
-CHUNK_ELEMENTS_DEVICE = 2**24
+CHUNK_ELEMENTS_DEVICE = 2**23
 MIN_CHUNK, MAX_CHUNK = 16, 4096
 
 
@@ -84,13 +87,25 @@ def _bounds(tokens: int, size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + size, tokens)) for start in range(0, tokens, size))
 
 
-def _states(chunk: _Chunk, state: Tensor) -> Tensor:
+def _states(chunk: _Chunk, state: Tensor, segmented: bool) -> Tensor:
     """All states of a chunk, (T, b, D, N), from the one before it, (b, D, N)."""
     states = (chunk.step * chunk.u)[..., None] * chunk.B
-    last = state
-    for decay, now in zip(chunk.decay.unbind(0), states.unbind(0), strict=True):
-        last = now.addcmul_(decay, last)
+    if segmented:
+        run_segments(chunk.decay, states, state)
+    else:
+        run_tokens(chunk.decay.unbind(0), states.unbind(0), state)
     return states
+
+
+def _adjoint(chunk: _Chunk, adjoint: Tensor, carry: Tensor, segmented: bool) -> None:
+    """In place: adjoint[t] += decay[t + 1] adjoint[t + 1], the last getting `carry` (b, D, N) instead."""
+    following = adjoint[-1].add_(carry)
+    if segmented:
+        backwards = adjoint[:-1].flip(0)
+        run_segments(chunk.decay[1:].flip(0), backwards, following)
+        adjoint[:-1] = backwards.flip(0)
+    else:
+        run_tokens(chunk.decay.unbind(0)[:0:-1], adjoint.unbind(0)[-2::-1], following)
 
 
 def _readout(inputs: ScanInputs, chunk: _Chunk, states: Tensor) -> Tensor:
@@ -99,17 +114,23 @@ def _readout(inputs: ScanInputs, chunk: _Chunk, states: Tensor) -> Tensor:
     return y if inputs.D is None else y.addcmul_(chunk.u, inputs.D)
 
 
+def _segmented(inputs: ScanInputs) -> bool:
+    """Segments pay where launches are dear; where no decay is above 1, no product of them overflows."""
+    return inputs.u.device.type != "cpu" and inputs.softplus and bool((inputs.A <= 0).all())
+
+
 class _TorchEngine:
     def forward(self, inputs: ScanInputs, keep: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         tokens = inputs.sizes[2]
         state = inputs.first_state()
         out = torch.empty(inputs.u.shape, dtype=inputs.u.dtype, device=inputs.u.device)
+        segmented = _segmented(inputs)
         kept = []
         for start, stop in _bounds(tokens, chunk_tokens(inputs)):
             if keep:
                 kept.append(state)
             chunk = _chunk(inputs, start, stop)
-            states = _states(chunk, state)
+            states = _states(chunk, state, segmented)
             state = states[-1].clone()
             y = _readout(inputs, chunk, states)
             if inputs.z is not None:
@@ -122,10 +143,12 @@ class _TorchEngine:
     ) -> ScanGradients:
         tokens = inputs.sizes[2]
         gradients = _zero_gradients(inputs)
-        carry = grad_state.float()
+        carry, segmented = grad_state.float(), _segmented(inputs)
         bounds = list(_bounds(tokens, chunk_tokens(inputs)))
         for index in reversed(range(len(bounds))):
-            carry = _chunk_backward(inputs, *bounds[index], kept[index], grad_out, carry, gradients)
+            carry = _chunk_backward(
+                inputs, *bounds[index], kept[index], grad_out, carry, segmented, gradients
+            )
         if inputs.initial_state is None:
             return gradients
         return gradients._replace(initial_state=carry)
@@ -150,6 +173,7 @@ def _chunk_backward(
     state: Tensor,
     grad_out: Tensor,
     carry: Tensor,
+    segmented: bool,
     gradients: ScanGradients,
 ) -> Tensor:
     """Fill `gradients` for one chunk. `carry`: the gradient of the chunk's last state from what follows it.
@@ -157,19 +181,14 @@ def _chunk_backward(
     Returns the gradient of the state before the chunk, (b, D, N).
     """
     chunk = _chunk(inputs, start, stop)
-    states = _states(chunk, state)
+    states = _states(chunk, state, segmented)
     grad_y = _tokens_first(grad_out, start, stop)
     if inputs.z is not None and gradients.z is not None:
         grad_y = _gate_backward(inputs, chunk, states, grad_y, gradients.z)
     _add_matrix(gradients.C, grad_y[..., None] * states, start, stop)
 
-    # adjoint[t] = the gradient of state t: adjoint[t] = C_t dy_t + decay[t + 1] adjoint[t + 1]
-    adjoint = grad_y[..., None] * chunk.C
-    following = adjoint[-1].add_(carry)
-    decays = chunk.decay.unbind(0)
-    for t in range(stop - start - 2, -1, -1):
-        following = adjoint[t].addcmul_(decays[t + 1], following)
-
+    adjoint = grad_y[..., None] * chunk.C  # and from the tokens after, the gradient of each state
+    _adjoint(chunk, adjoint, carry, segmented)
     _add_matrix(gradients.B, adjoint * (chunk.step * chunk.u)[..., None], start, stop)
     grad_product = (adjoint * chunk.B).sum(-1)  # of step * u
     adjoint *= chunk.decay  # now the gradient of the state before t through t
