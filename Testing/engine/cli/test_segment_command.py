@@ -97,7 +97,7 @@ def test_json_lines(segment, folder):
     assert (done.status, done.err) == (0, [])
     events = [json.loads(line) for line in done.out]
     assert events[-1]["event"] == "result"
-    assert events[-1]["files"] == {"o": str(folder / "labels.nrrd")}
+    assert events[-1]["files"] == {"output": str(folder / "labels.nrrd")}
     assert [volume["label"] for volume in events[-1]["volumes"]] == [1, 2, 3, 4]
     kinds = [event["event"] for event in events]
     assert kinds.count("plan") == 1

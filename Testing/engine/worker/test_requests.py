@@ -114,5 +114,5 @@ def test_an_array_that_is_no_volume_or_holds_objects(tmp_path):
     np.save(objects, np.array([[[print]]], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="shape"):
         requests.load_sources(({"npy": str(flat)},))
-    with pytest.raises(InputError, match="Object arrays"):
+    with pytest.raises(InputError, match="memory-mapped"):
         requests.load_sources(({"npy": str(objects)},))

@@ -100,13 +100,13 @@ def _plan_outputs(options: argparse.Namespace) -> tuple[Outputs, dict[SideOutput
     outputs.add(OUTPUT_OPTION, options.output)
     sides = {}
     for side in side_outputs.ALL:
-        path = getattr(options, side.option.removeprefix("--"))
+        path = getattr(options, side.key)
         if path is not None:
             sides[side] = outputs.add(side.option, path, side.suffixes)
     if suffix in SUFFIXES_WITHOUT_HEADER:
         record = options.output.with_name(options.output.name[: -len(suffix)] + ".json")
         if record != options.provenance:
-            sides[side_outputs.RECORD] = outputs.add(side_outputs.RECORD.option, record)
+            sides[side_outputs.RECORD] = outputs.add("the record of -o,", record)
     outputs.keep_apart_from([_file_of(image) for image in options.images])
     return outputs, sides
 
@@ -158,7 +158,7 @@ def _write(
             side.write(staging.path(path), result, prepared)
         monitor.step("write", steps, steps)
         staging.commit()
-    return {wanted.option.lstrip("-"): str(wanted.path) for wanted in outputs.wanted}
+    return {"output": str(output), **{side.key: str(path) for side, path in sides.items()}}
 
 
 def _summary(result: Result, written: dict[str, str], seconds: float) -> Iterator[str]:

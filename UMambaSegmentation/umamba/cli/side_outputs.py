@@ -37,6 +37,11 @@ class SideOutput:
     write: Callable[[Path, Result, Prepared], None]
     voxel_bytes: Callable[[int], int] = lambda classes: 0
 
+    @property
+    def key(self) -> str:
+        """What a program calls it."""
+        return self.option.removeprefix("--")
+
     def bytes_needed(self, voxels: int, classes: int) -> int:
         """The most that the file takes on the disk."""
         return SMALL_BYTES + voxels * self.voxel_bytes(classes)
@@ -94,7 +99,7 @@ PROVENANCE = SideOutput(
     "--provenance", (".json",), "model, device, options, versions, date", _write_provenance
 )
 # Not an option: it goes with an output whose format has no room for it.
-RECORD = SideOutput("the record of -o", (".json",), "", _write_provenance)
+RECORD = SideOutput("record", (".json",), "", _write_provenance)
 UNCERTAINTY = SideOutput(
     "--uncertainty",
     (*VOLUME_SUFFIXES, *FLAT_SUFFIXES[1:]),
