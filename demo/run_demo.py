@@ -108,11 +108,13 @@ def run(folder: Path) -> None:
     except OSError as error:
         raise umamba.InputError(f"{folder}: {error.strerror}; name another folder") from error
     with step("load the engine and the model"):
+        segment = umamba.segment  # loads PyTorch and the CPU kernels, which are compiled the first time
         model = umamba.models.get(MODEL)
+    print(f"  {umamba.plan(TEMPLATE, model, around=SIDES[0].point_mm).line()}", flush=True)
     results = []
     for side in SIDES:
         with step(f"segment the {side.name} hippocampus"):
-            results.append(umamba.segment(TEMPLATE, model, around=side.point_mm))
+            results.append(segment(TEMPLATE, model, around=side.point_mm))
     result = merge(results)
     volumes = result.volumes()
     empty = [volume.name for volume in volumes if not volume.voxels]
