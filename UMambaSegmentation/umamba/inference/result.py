@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from umamba.models.card import Card
 
 MM3_PER_ML = 1000.0
+SEGMENTATION_SUFFIX = ".seg.nrrd"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Result:
         provenance: Model, hashes, device, precision, plan, engine version, date; plain JSON values.
         warnings: What was odd but could be dealt with, one line each.
         stage_seconds: Time spent in each stage.
+        regions: For a model with regions, which values of the label map each region's value stands for.
     """
 
     labels: np.ndarray
@@ -57,6 +59,7 @@ class Result:
     probabilities: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def geometry(self) -> Geometry:
@@ -64,26 +67,34 @@ class Result:
         return self.image.geometry
 
     def volumes(self) -> list[Volume]:
-        """Voxels and ml of every label of the model (of the class map for a model with instances)."""
-        labels = self.labels if self.classes is None else self.classes
-        counts = count_labels(labels)
+        """Voxels and ml of every label of the model (of the class map for a model with instances).
+
+        A region counts all the values that it is made of.
+        """
+        counts = count_labels(self.labels if self.classes is None else self.classes)
         voxel_ml = float(np.abs(np.linalg.det(self.geometry.matrix))) / MM3_PER_ML
-        return [
-            Volume(
-                label.value, label.key, label.name, int(counts[label.value]), counts[label.value] * voxel_ml
-            )
-            for label in self.model.labels
-        ]
+        found = []
+        for label in self.model.labels:
+            voxels = int(counts[list(self.regions.get(label.value, (label.value,)))].sum())
+            found.append(Volume(label.value, label.key, label.name, voxels, voxels * voxel_ml))
+        return found
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the labels; the suffix says how (.nii.gz .nii .nrrd .mha .seg.nrrd .png .tif).
 
+        A segmentation (.seg.nrrd) of a model with regions holds each region whole, overlapping ones in
+        layers; every other format holds the label map.
+
         Raises:
             InputError: Unknown suffix, existing file without `overwrite`, unwritable folder, full disk.
         """
-        from umamba.imaging.write import write_result
+        from umamba.imaging.write import write_labels
 
-        write_result(Path(path), self, overwrite=overwrite)
+        segments = self.model.labels if self.classes is None else ()
+        labels: np.ndarray | list[np.ndarray] = self.labels
+        if self.regions and str(path).endswith(SEGMENTATION_SUFFIX):
+            labels = [np.isin(self.labels, self.regions[label.value]) for label in segments]
+        write_labels(path, labels, self.image, segments, self.provenance, overwrite)
 
 
 def count_labels(labels: np.ndarray) -> np.ndarray:

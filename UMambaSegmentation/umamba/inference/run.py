@@ -193,7 +193,7 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
         labels = keep_labels(labels, prepared.kept)
     warnings = (*prepared.warnings, *notes)
     channel, box = prepared.channels[0], prepared.box
-    regions = prepared.model.dataset.labels.has_regions
+    rules = prepared.model.dataset.labels
     return Result(
         labels=to_full_grid(labels, channel, box),
         image=channel.original,
@@ -204,11 +204,12 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
         ),
         classes=None if classes is None else to_full_grid(classes, channel, box),
         uncertainty=to_full_grid(extras["uncertainty"], channel, box) if "uncertainty" in extras else None,
-        probabilities=full_probabilities(extras["probabilities"], channel, box, regions)
+        probabilities=full_probabilities(extras["probabilities"], channel, box, rules.has_regions)
         if "probabilities" in extras
         else None,
         warnings=warnings,
         stage_seconds=dict(monitor.stage_seconds),
+        regions=dict(zip(rules.regions_class_order, rules.regions, strict=True)),
     )
 
 
