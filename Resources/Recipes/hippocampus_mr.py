@@ -2,7 +2,7 @@
 
 DATA is the training part of the Medical Segmentation Decathlon's Task04_Hippocampus in nnU-Net's layout
 (imagesTr/<case>_0000.nii.gz, labelsTr/<case>.nii.gz, dataset.json); WORK a folder for all that comes between.
-A run that was stopped goes on from its last epoch.
+A run that was stopped goes on from its last epoch. publish.py then makes the model's folder.
 """
 
 import argparse

@@ -160,9 +160,8 @@ def test_no_case_is_named_in_what_leaves_the_training(
 def test_the_checkpoint_becomes_a_model(trained: Path) -> None:
     import umamba.models
 
-    model_id = umamba.models.import_(trained.parent.parent, id="balls")
-    model = umamba.models.get("balls")
-    assert getattr(model_id, "id", model_id) is not None
+    model = umamba.models.get(umamba.models.import_(trained.parent.parent, id="balls"))
+    assert (model.card.id, model.card.origin) == ("balls", "umamba")
     assert model.card.network.class_ == "UMambaBot"
     assert model.mirror_axes == MIRROR_AXES
     network = model.network(model.folds[0])

@@ -1,4 +1,7 @@
-"""Fingerprint, plans and preprocessing by nnU-Net, with one of our networks in the plans."""
+"""Fingerprint, plans and preprocessing by nnU-Net, with one of our networks in the plans.
+
+nnU-Net starts worker processes for both, so a script that calls these needs a `__main__` guard.
+"""
 
 from __future__ import annotations
 
