@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from umamba.version import __version__
+from umamba.worker.jobs import Jobs
 
 TRAINER = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 # Voxels in which a float32 engine may differ from the published run (the oracle's manifest).
@@ -70,6 +71,12 @@ def test_plan(worker, case):
     assert event["seconds"] > 0
     assert event["peak_ram_bytes"] > 0
     assert "CPU" in event["line"]
+
+
+def test_the_networks_stay_for_the_next_run(case):
+    with Jobs() as jobs:
+        first = jobs.model(case["ask"]["model"])
+        assert jobs.model(case["ask"]["model"]) is first
 
 
 def test_segment_a_file_and_the_same_as_an_array(worker, case, tmp_path):

@@ -61,6 +61,8 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
+    from umamba.inference.runplan import human_seconds
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -79,17 +81,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 description=progress.stage,
                 completed=progress.done,
                 total=progress.total,
-                left="" if left is None else f"{duration(left)} left",
+                left="" if left is None else f"{human_seconds(left)} left",
             )
 
         yield show
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: "12 s", "3 min 05 s", "2 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from umamba.cli import side_outputs
 from umamba.cli.outputs import Outputs
 from umamba.cli.parser import Parser
-from umamba.cli.report import Report, duration
+from umamba.cli.report import Report
 from umamba.cli.run_options import add_common_options, add_run_options, make_request
 from umamba.cli.side_outputs import FLAT_SUFFIXES, VOLUME_SUFFIXES, SideOutput
 from umamba.cli.stop import Stop
@@ -163,6 +163,8 @@ def _write(
 
 def _summary(result: Result, written: dict[str, str], seconds: float) -> Iterator[str]:
     """What was found and where it lies, for a person."""
+    from umamba.inference.runplan import human_seconds
+
     found = [volume for volume in result.volumes() if volume.voxels]
     width = max((len(volume.name) for volume in found), default=0)
     flat = result.geometry.axes == 2
@@ -173,4 +175,4 @@ def _summary(result: Result, written: dict[str, str], seconds: float) -> Iterato
         yield "  nothing was found"
     for path in written.values():
         yield f"wrote {path}"
-    yield f"done in {duration(seconds)}"
+    yield f"done in {human_seconds(seconds)}"

@@ -56,6 +56,7 @@ def _write_preview(path: Path, result: Result, prepared: Prepared) -> None:
         result.labels,
         result.model.labels if result.classes is None else (),
         path,
+        voxels=None if result.classes is not None else {v.label: v.voxels for v in result.volumes()},
         ct=result.image.modality in (None, "CT") and normalization[0] == "CTNormalization",
     )
 

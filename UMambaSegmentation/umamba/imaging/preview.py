@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +24,9 @@ LEAST_CANVAS_WIDTH = 560  # and the most for a single plane
 MARGIN = 20
 GAP = 20
 ROW = 24
-COLUMN = 270
+WIDEST_COLUMN = 420
 SWATCH = 13
+BESIDE_TEXT = 46  # swatch, gaps
 TEXT_SIZE = 15
 MARK_SIZE = 19
 # Contours are drawn this many times larger and then reduced, which smooths their edges.
@@ -81,6 +82,7 @@ def draw_preview(
     path: str | Path,
     *,
     ct: bool | None = None,
+    voxels: Mapping[int, int] | None = None,
 ) -> None:
     """Write a PNG with the planes of `image` that show `labels` best, contours, a legend and a scale bar.
 
@@ -92,6 +94,8 @@ def draw_preview(
         segments: Value, name and colour of each label; none when `labels` holds instance numbers.
         path: The PNG, replaced if it exists.
         ct: Whether the numbers are Hounsfield units; None asks the image's modality.
+        voxels: Voxels of each segment by its value, where that is more than the label map shows (regions
+            that hold others); None counts them.
     """
     channels = [image] if isinstance(image, Image) else list(image)
     channels = channels if len(channels) == 3 and channels[0].source == "natural" else channels[:1]
@@ -103,10 +107,9 @@ def draw_preview(
         _draw_plane(plane, grey, colours, scale)
         for plane, grey in zip(planes, to_bytes(planes, is_ct), strict=True)
     ]
+    legend = _legend(channels[0], voxels or _count(labels), segments)
     unit = "px" if channels[0].source == "natural" else "mm"
-    _compose(planes, pictures, _legend(channels[0], labels, segments, colours), scale, unit).save(
-        path, format="PNG"
-    )
+    _compose(planes, pictures, legend, scale, unit).save(path, format="PNG")
 
 
 def _scale(planes: Sequence[Plane]) -> float:
@@ -167,25 +170,27 @@ def _draw_marks(picture: Picture.Image, marks: tuple[str, ...]) -> None:
         draw.text((x, y), mark, fill=MARK, font=font, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
-def _legend(
-    image: Image, labels: np.ndarray, segments: Sequence[Segment], colours: np.ndarray
-) -> list[_Entry]:
-    """One entry for each label found, with ml (pixels for a 2D image); for instances their number."""
-    counts = np.zeros(len(colours), dtype=np.int64)
+def _count(labels: np.ndarray) -> dict[int, int]:
+    """Voxels of each value above 0 that occurs, counted slice by slice."""
+    counts = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int64)
     for plane in labels:
-        counts += np.bincount(plane.ravel(), minlength=len(colours))
-    if not counts[1:].any():
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value > 0}
+
+
+def _legend(image: Image, voxels: Mapping[int, int], segments: Sequence[Segment]) -> list[_Entry]:
+    """One entry for each label found, with ml (pixels for a 2D image); for instances their number."""
+    if not any(voxels.values()):
         return [_Entry(None, "nothing was found")]
     if not segments:
-        return [_Entry(None, f"{np.count_nonzero(counts[1:])} objects")]
+        return [_Entry(None, f"{len(voxels)} objects")]
     voxel_ml = abs(float(np.linalg.det(image.geometry.matrix))) / MM3_PER_ML
     entries = []
     for segment in segments:
-        if segment.value < len(counts) and counts[segment.value]:
-            count = int(counts[segment.value])
+        count = voxels.get(segment.value, 0)
+        if count:
             amount = f"{count} px" if image.geometry.axes == 2 else millilitres(count * voxel_ml)
-            red, green, blue = (int(value) for value in colours[segment.value])
-            entries.append(_Entry((red, green, blue), f"{_drawable(segment)}   {amount}"))
+            entries.append(_Entry(segment.color, f"{_drawable(segment)}   {amount}"))
     if len(entries) > MOST_LEGEND_ROWS:
         more = len(entries) - MOST_LEGEND_ROWS + 1
         entries = [*entries[: MOST_LEGEND_ROWS - 1], _Entry(None, f"and {more} more")]
@@ -213,25 +218,26 @@ def _compose(
     unit: str,
 ) -> Picture.Image:
     """Planes in a row with their names above, the scale bar and the legend below."""
+    font = ImageFont.load_default(TEXT_SIZE)
     inner = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
     width = max(inner, LEAST_CANVAS_WIDTH) + 2 * MARGIN
-    columns = max(1, (width - 2 * MARGIN) // COLUMN)
+    column = _column_width(legend, font)
+    columns = max(1, (width - 2 * MARGIN) // column)
+    rows = -(-len(legend) // columns)
     tallest = max(picture.height for picture in pictures)
     top = MARGIN + (ROW if planes[0].name else 0)
     legend_top = top + tallest + GAP + ROW + GAP // 2
-    height = legend_top + -(-len(legend) // columns) * ROW + MARGIN // 2
+    height = legend_top + rows * ROW + MARGIN // 2
     canvas = Picture.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(TEXT_SIZE)
     left = MARGIN
     for plane, picture in zip(planes, pictures, strict=True):
         draw.text((left, MARGIN), plane.name, fill=MUTED, font=font)
         canvas.paste(picture, (left, top))
         left += picture.width + GAP
     _draw_scale_bar(draw, font, (MARGIN, top + tallest + GAP), scale, unit)
-    rows = -(-len(legend) // columns)
     for number, entry in enumerate(legend):
-        x, y = MARGIN + number // rows * COLUMN, legend_top + number % rows * ROW
+        x, y = MARGIN + number // rows * column, legend_top + number % rows * ROW
         if entry.colour is not None:
             draw.rectangle((x, y + 3, x + SWATCH, y + 3 + SWATCH), fill=entry.colour)
             x += SWATCH + 9
@@ -258,10 +264,13 @@ def _draw_scale_bar(
     draw.text((end + 10, y - 1), f"{length:g} {unit}", fill=TEXT, font=font)
 
 
+def _column_width(legend: Sequence[_Entry], font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> int:
+    return min(WIDEST_COLUMN, round(max(font.getlength(entry.text) for entry in legend)) + BESIDE_TEXT)
+
+
 def _fit(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """The text, cut in its middle if it is wider than a legend column; its end holds the amount."""
-    room = COLUMN - SWATCH - 24
-    while font.getlength(text) > room and len(text) > 8:
+    """The text, cut in its middle if it is wider than the widest column; its end holds the amount."""
+    while font.getlength(text) > WIDEST_COLUMN - BESIDE_TEXT and len(text) > 8:
         middle = len(text) // 2
         text = f"{text[: middle - 2].rstrip()}…{text[middle + 1 :].lstrip('…')}"
     return text

@@ -51,14 +51,14 @@ class Jobs:
     def _plan(self, request: Request) -> Event:
         from umamba.inference.api import plan
 
-        return plan_event(plan(load_sources(request.images), self._model(request.model), **request.options))
+        return plan_event(plan(load_sources(request.images), self.model(request.model), **request.options))
 
     def _segment(self, request: Request, send: Send, cancelled: Callable[[], bool]) -> Event:
         from umamba.inference.api import segment
 
         result = segment(
             load_sources(request.images),
-            self._model(request.model),
+            self.model(request.model),
             **request.options,
             progress=lambda progress: send(progress_event(progress)),
             cancel=cancelled,
@@ -93,7 +93,7 @@ class Jobs:
             "seconds": dict(result.stage_seconds),
         }
 
-    def _model(self, name: str) -> LoadedModel:
+    def model(self, name: str) -> LoadedModel:
         """The model, with the networks that the last run left in memory if it is the same."""
         from umamba import models
         from umamba.inference.session import LoadedModel
