@@ -15,7 +15,7 @@ from umamba.imaging.dicomstack import slice_distance, sorted_slices
 from umamba.imaging.files import reason
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import check_memory
-from umamba.imaging.simpleitk import itk_reason, load_itk, quiet_itk
+from umamba.imaging.simpleitk import itk_reason, load_itk, quiet_decoders, quiet_itk
 
 # The index of a DICOM medium, and its kind of object; it holds no image.
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
@@ -104,6 +104,10 @@ def _read_series(folder: Path, name: str) -> dict[str, list[DicomHeader]]:
         header = read_header(entry)
         if header.file_class == _DIRECTORY_CLASS:
             continue
+        if not header.series_uid and header.transfer_syntax != DEFLATED:
+            raise InputError(
+                f"{name}: {entry.name} belongs to no series (its header may be cut off); remove it"
+            )
         objects += 1
         series.setdefault(header.series_uid, []).append(header)
     images = {uid: headers for uid, headers in series.items() if any(map(_may_be_image, headers))}
@@ -170,7 +174,7 @@ def _decode(header: DicomHeader, name: str) -> Any:  # noqa: ANN401
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(header.path))
     try:
-        with quiet_itk():
+        with quiet_itk(), quiet_decoders():
             image = reader.Execute()
     except RuntimeError as error:
         raise InputError(

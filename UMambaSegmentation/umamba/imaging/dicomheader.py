@@ -189,6 +189,8 @@ class _Reader:
                 )
             else:
                 self._skip(vr, length, 0)
+        if self.file.tell() < self.size:
+            raise self._ends_early()
         return False
 
     def _element(self) -> tuple[int, bytes, int]:

@@ -89,7 +89,7 @@ def slice_distance(ordered: Sequence[DicomHeader], name: str) -> tuple[float, li
 def _check_pixels(headers: Sequence[DicomHeader], name: str) -> None:
     for header in headers:
         file = header.path.name
-        if header.frames and header.frames[0] > 1:
+        if header.frames and (header.frames[0] > 1 or not header.pixel_spacing):
             raise InputError(
                 f"{name}: {file} is a multi-frame object ({header.frames[0]:.0f} frames), which cannot be "
                 "read yet; load it in 3D Slicer and save the volume as .nrrd, or convert it with dcm2niix"
@@ -103,7 +103,8 @@ def _check_pixels(headers: Sequence[DicomHeader], name: str) -> None:
             )
         if header.samples > 1 or header.photometric not in _GREY:
             raise InputError(
-                f"{name}: {file} is a colour image ({header.photometric or 'unknown'}); grey ones are wanted"
+                f"{name}: {file} is no grey image ({header.photometric or 'colours unknown'}); give a "
+                "series of grey slices"
             )
 
 

@@ -121,6 +121,7 @@ def parse_header(path: Path) -> NiftiHeader:
     size, components = _size(dim, name)
     dtype, colours = _number_type(datatype, order, name)
     _check_pixdim(forms, size, name)
+    _check_forms(forms, name)
     if not math.isfinite(offset) or offset < LEAST_OFFSET:
         raise InputError(f"{name}: its voxels are said to begin at byte {offset:g}; at least 352 is right")
     slope, intercept, warnings = _rescale(slope, intercept, name)
@@ -191,6 +192,16 @@ def _check_pixdim(forms: NiftiForms, size: tuple[int, ...], name: str) -> None:
                 f"{name}: spacing {found} (pixdim); every value must be above 0: repair the header or "
                 "export again"
             )
+
+
+def _check_forms(forms: NiftiForms, name: str) -> None:
+    given = {
+        "qform": (forms.qform_code, (*forms.quaternion, *forms.qoffset)),
+        "sform": (forms.sform_code, forms.srows),
+    }
+    for form, (code, values) in given.items():
+        if code > 0 and not all(map(math.isfinite, values)):
+            raise InputError(f"{name}: its {form} holds values that are no numbers; repair the header")
 
 
 def _rescale(slope: float, intercept: float, name: str) -> tuple[float, float, list[str]]:

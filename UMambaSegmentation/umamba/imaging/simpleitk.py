@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import locale
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,25 @@ def quiet_itk() -> Iterator[None]:
         itk.ProcessObject.SetGlobalWarningDisplay(warned)
         if numbers != "C":
             locale.setlocale(locale.LC_NUMERIC, numbers)
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Nothing on the process's standard error: the JPEG libraries inside ITK write there by themselves."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all, as under a window system
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def read_grid(path: Path, image_io: str) -> Geometry:
