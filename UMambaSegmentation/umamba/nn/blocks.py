@@ -1,14 +1,16 @@
 """The convolutional blocks: nnU-Net's plain and residual ones, and U-Mamba's own residual block.
 
-Names of modules are those of the published checkpoints. Additions and activations work in place on a
-normalisation's result, which no gradient needs.
+Names of modules are those of the published checkpoints. A stack of blocks can be iterated over, so that who
+runs it may drop each block's input as soon as it has been used.
 """
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.nn import functional
+from collections.abc import Iterator
 
+from torch import Tensor, nn
+
+from umamba.nn.lean import convolve, normalize
 from umamba.nn.operators import Operators, Size
 
 
@@ -32,8 +34,7 @@ class ConvNormAct(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block."""
-        y: Tensor = self.norm(self.conv(x))
-        return y if self.slope is None else functional.leaky_relu_(y, self.slope)
+        return normalize(self.norm, convolve(self.conv, x), self.slope)
 
 
 class ConvStack(nn.Module):
@@ -56,8 +57,12 @@ class ConvStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the stack."""
-        y: Tensor = self.convs(x)
-        return y
+        for block in self:
+            x = block(x)
+        return x
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.convs)
 
 
 class ResidualBlock(nn.Module):
@@ -83,9 +88,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block."""
-        y: Tensor = self.conv2(self.conv1(x))
-        y += x if self.skip is None else self.skip(x)
-        return functional.leaky_relu_(y, self.slope)
+        y = convolve(self.conv2.conv, self.conv1(x))
+        return normalize(self.conv2.norm, y, self.slope, x if self.skip is None else self.skip(x))
 
 
 class ResidualStack(nn.Module):
@@ -108,8 +112,12 @@ class ResidualStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the stack."""
-        y: Tensor = self.blocks(x)
-        return y
+        for block in self:
+            x = block(x)
+        return x
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.blocks)
 
 
 class ProjectedBlock(nn.Module):
@@ -128,10 +136,9 @@ class ProjectedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the block."""
-        y = functional.leaky_relu_(self.norm1(self.conv1(x)), self.slope)
-        y = self.norm2(self.conv2(y))
-        y += self.conv3(x)
-        return functional.leaky_relu_(y, self.slope)
+        y = normalize(self.norm1, convolve(self.conv1, x), self.slope)
+        y = convolve(self.conv2, y)
+        return normalize(self.norm2, y, self.slope, convolve(self.conv3, x))
 
 
 def projected_stack(

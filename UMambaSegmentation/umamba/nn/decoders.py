@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from umamba.nn.operators import Operators, Size, Stages
+from umamba.nn import lean
+from umamba.nn.operators import Conv, Operators, Size, Stages, TransposedConv
 
 StageBuilder = Callable[[Operators, int, int, int, Size], nn.Module]
 
@@ -28,6 +30,10 @@ class NearestUpsampling(nn.Module):
         """Run (B, C, *S) to (B, C', *(S * stride))."""
         size = [length * factor for length, factor in zip(x.shape[2:], self.stride, strict=True)]
         return functional.interpolate(self.conv(x), size=size, mode="nearest")
+
+    def write(self, x: Tensor, out: Tensor) -> None:
+        """The same into `out`."""
+        lean.enlarge_nearest(lean.convolve(self.conv, x), self.stride, out)
 
 
 class Decoder(nn.Module):
@@ -68,11 +74,8 @@ class Decoder(nn.Module):
             )
             outputs.append(operators.conv(after, heads, operators.ones))
         self.stages = nn.ModuleList(built)
-        self.nearest = nearest
-        if nearest:
-            self.upsample_layers = nn.ModuleList(ups)
-        else:
-            self.transpconvs = nn.ModuleList(ups)
+        self._ups = "upsample_layers" if nearest else "transpconvs"
+        self.add_module(self._ups, nn.ModuleList(ups))
         self.seg_layers = nn.ModuleList(outputs)
         self.last_skip = last_skip
         self.deep_supervision = deep_supervision
@@ -83,17 +86,31 @@ class Decoder(nn.Module):
         Returns:
             (B, heads, *S); under deep supervision a list of them, full resolution first.
         """
-        ups = self.upsample_layers if self.nearest else self.transpconvs
         last = len(self.stages) - 1
         x = maps.pop()
         outputs = []
-        for index, (up, stage, head) in enumerate(zip(ups, self.stages, self.seg_layers, strict=True)):
-            x = up(x)
-            skip = maps.pop()
-            if index < last or self.last_skip:
-                x = torch.cat((x, skip), 1)
-            del skip
-            x = stage(x)
+        for index, (stage, head) in enumerate(zip(self.stages, self.seg_layers, strict=True)):
+            x = self._join(index, x, maps)
+            for block in cast("Iterable[nn.Module]", stage):
+                x = block(x)
             if self.deep_supervision or index == last:
-                outputs.append(head(x))
+                outputs.append(lean.head(cast("Conv", head), x))
         return outputs[::-1] if self.deep_supervision else outputs[0]
+
+    def _join(self, index: int, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """Enlarge `x` to the size of the next skip, which is taken off `maps`, and put that behind it."""
+        up = cast("nn.ModuleList", getattr(self, self._ups))[index]
+        with_skip = index < len(self.stages) - 1 or self.last_skip
+        if not lean.is_lean(self):
+            skip = maps.pop()
+            x = up(x)
+            return torch.cat((x, skip), 1) if with_skip else x
+        batch, features, *size = maps[-1].shape
+        skips = features if with_skip else 0
+        out = lean.empty_map(x, (batch, features + skips, *size))
+        out[:, features:] = maps.pop()[:, :skips]
+        if isinstance(up, NearestUpsampling):
+            up.write(x, out[:, :features])
+        else:
+            lean.enlarge_transposed(cast("TransposedConv", up), x, out[:, :features])
+        return out

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from umamba.nn.blocks import ConvStack, ResidualStack, projected_stack
+from umamba.nn.lean import channels_last, has_fast_path, is_lean
 from umamba.nn.operators import Operators, Stages
+
+Blocks = ConvStack | ResidualStack | nn.Sequential
 
 
 class Encoder(nn.Module):
@@ -15,7 +20,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, stem: nn.Module | None, stages: list[nn.Module], layers: list[nn.Module | None] | None
+        self, stem: Blocks | None, stages: list[Blocks], layers: list[nn.Module | None] | None
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -27,11 +32,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Run (B, C, *S) to one map a stage, finest first. The caller may empty the list as it goes."""
-        if self.stem is not None:
-            x = self.stem(x)
-        maps = []
+        if is_lean(self) and has_fast_path(x):
+            x = channels_last(x)
+        for block in self.stem or ():
+            x = block(x)
+        maps: list[Tensor] = []
         for index, stage in enumerate(self.stages):
-            x = stage(x)
+            for block in cast("Blocks", stage):
+                x = block(x)
             if self.mamba_layers is not None:
                 x = self.mamba_layers[index](x)
             maps.append(x)
@@ -46,7 +54,7 @@ def current_encoder(
     before = (first, *stages.features)
     blocks = stages.encoder_blocks
     stem = projected_stack(operators, blocks[0], channels, first, stages.kernels[0])
-    body: list[nn.Module] = [
+    body: list[Blocks] = [
         projected_stack(
             operators, blocks[s], before[s], stages.features[s], stages.kernels[s], stages.strides[s]
         )
@@ -62,7 +70,7 @@ def residual_encoder(
     first = stages.features[0]
     before = (first, *stages.features)
     stem = ConvStack(operators, 1, channels, first, stages.kernels[0])
-    body: list[nn.Module] = [
+    body: list[Blocks] = [
         ResidualStack(
             operators,
             stages.encoder_blocks[s],
@@ -79,7 +87,7 @@ def residual_encoder(
 def plain_encoder(operators: Operators, stages: Stages, channels: int) -> Encoder:
     """nnU-Net's plain encoder."""
     before = (channels, *stages.features)
-    body: list[nn.Module] = [
+    body: list[Blocks] = [
         nn.Sequential(
             ConvStack(
                 operators,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,7 @@ class Mamba(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run whole sequences, (B, L, d) to (B, L, d) float32."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        with without_autocast(tokens.device):
             out, _ = self.advance(tokens.float().transpose(1, 2))
         return out.transpose(1, 2)
 
@@ -125,6 +126,11 @@ class Mamba(nn.Module):
             initial_state=None if state is None else state.ssm,
         )
         return out, None if state is None else last
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Switch mixed precision off; the meta device, where only shapes are computed, has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def _project(weight: Tensor, x: Tensor) -> Tensor:

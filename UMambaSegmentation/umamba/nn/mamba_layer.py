@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from umamba.errors import ModelError
-from umamba.nn.mamba import EXPANSION, Mamba, normalize_tokens
+from umamba.nn.lean import is_lean
+from umamba.nn.mamba import EXPANSION, Mamba, normalize_tokens, without_autocast
 
-# What the tensors of one piece may take. Larger than the caches and the pieces are bound by memory speed,
-# smaller and the calls' own cost shows.
-PIECE_BYTES = 8 * 2**20
+# What the tensors of one piece may take: little beside a feature map, and enough that the calls' own cost
+# does not show. A GPU works on all tokens of a piece at once in all but the scan.
+PIECE_BYTES = 32 * 2**20
+PIECE_BYTES_GPU = 512 * 2**20
 _FLOAT_BYTES = 4
 _MIN_PIECE = 64
 
@@ -54,11 +56,11 @@ def mamba_over_map(norm: nn.LayerNorm, mamba: Mamba, x: Tensor, channel_tokens: 
         what = f"{tokens.shape[1]} voxels ({found})" if channel_tokens else f"{tokens.shape[1]} channels"
         reason = " (channel tokens tie the network to its own patch size)" if channel_tokens else ""
         raise ModelError(f"a Mamba layer was built for {mamba.features} features, the map has {what}{reason}")
-    with torch.autocast(x.device.type, enabled=False):
-        if torch.is_grad_enabled() or mamba.training:
+    with without_autocast(x.device):
+        if not is_lean(mamba):
             result, _ = mamba.advance(normalize_tokens(norm, tokens))
             return (result.transpose(1, 2) if channel_tokens else result).reshape(x.shape)
-        out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        out = torch.empty_like(x, dtype=torch.float32)
         flat = out.flatten(2)
         _stream(norm, mamba, tokens, flat.transpose(1, 2) if channel_tokens else flat)
         return out
@@ -67,7 +69,7 @@ def mamba_over_map(norm: nn.LayerNorm, mamba: Mamba, x: Tensor, channel_tokens: 
 def _stream(norm: nn.LayerNorm, mamba: Mamba, tokens: Tensor, out: Tensor) -> None:
     """Run (B, d, L) into `out` of the same shape, carrying the states from piece to piece."""
     batch, _, length = tokens.shape
-    piece = piece_length(mamba, batch)
+    piece = piece_length(mamba, batch, tokens.device)
     state = mamba.first_state(batch, tokens.device) if piece < length else None
     for start in range(0, length, piece):
         part = normalize_tokens(norm, tokens[:, :, start : start + piece])
@@ -75,8 +77,9 @@ def _stream(norm: nn.LayerNorm, mamba: Mamba, tokens: Tensor, out: Tensor) -> No
         out[:, :, start : start + piece] = result
 
 
-def piece_length(mamba: Mamba, batch: int) -> int:
+def piece_length(mamba: Mamba, batch: int, device: torch.device) -> int:
     """How many tokens go through a streamed layer at a time."""
     # The normalised input twice and the output: 3 d. x, z, x convolved, delta and y: 5 E. The small rest.
     floats = 3 * mamba.features + 5 * EXPANSION * mamba.features + mamba.x_proj.out_features
-    return max(_MIN_PIECE, PIECE_BYTES // (_FLOAT_BYTES * floats * batch))
+    room = PIECE_BYTES if device.type in ("cpu", "meta") else PIECE_BYTES_GPU
+    return max(_MIN_PIECE, room // (_FLOAT_BYTES * floats * batch))

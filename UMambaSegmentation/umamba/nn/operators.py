@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -10,9 +10,13 @@ from torch import nn
 
 from umamba.errors import ModelError
 
-_CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_NORMS: dict[int, type[nn.Module]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+Conv = nn.Conv2d | nn.Conv3d
+TransposedConv = nn.ConvTranspose2d | nn.ConvTranspose3d
+Norm = nn.InstanceNorm2d | nn.InstanceNorm3d
+
+_CONVOLUTIONS: dict[int, Callable[..., Conv]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Callable[..., TransposedConv]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_NORMS: dict[int, Callable[..., Norm]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 DEFAULT_EPS = 1e-5
 DEFAULT_SLOPE = 0.01
 MIN_STAGES = 2
@@ -73,16 +77,16 @@ class Operators:
 
     def conv(
         self, before: int, after: int, kernel: Size, stride: Size | None = None, bias: bool = True
-    ) -> nn.Module:
+    ) -> Conv:
         """A convolution that keeps the map's size but for the stride (padding k // 2 per axis)."""
         padding = tuple(size // 2 for size in kernel)
         return _CONVOLUTIONS[self.axes](before, after, kernel, stride or self.ones, padding, bias=bias)
 
-    def transposed(self, before: int, after: int, stride: Size) -> nn.Module:
+    def transposed(self, before: int, after: int, stride: Size) -> TransposedConv:
         """A transposed convolution whose kernel is its stride, so that no two of its outputs overlap."""
         return _TRANSPOSED[self.axes](before, after, stride, stride, bias=self.bias)
 
-    def norm(self, features: int) -> nn.Module:
+    def norm(self, features: int) -> Norm:
         """Instance normalisation without running statistics."""
         return _NORMS[self.axes](features, eps=self.eps, affine=self.affine)
 
