@@ -1,5 +1,6 @@
 """Opening a model: stored or as a results folder, the same network with the same weights."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -133,6 +134,33 @@ def test_a_model_that_is_its_own_second_stage_ends(oracle, tmp_path):
     shutil.copytree(folder, first)
     with pytest.raises(ModelError, match="no first stage"):
         models.get(SECOND)
+
+
+def test_paths_that_cannot_be_followed(oracle, tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (tmp_path / ("a" * 300), loop, loop / "x", pipe, tmp_path / "🧠" / "没有"):
+        for opened in (models.get, models.import_, models.install):
+            with pytest.raises(ModelError) as refusal:
+                opened(path)
+            assert "\n" not in str(refusal.value)
+    stored = models.find(models.import_(oracle / "e2e_804")).folder
+    (stored / "plans.json").unlink()
+    os.mkfifo(stored / "plans.json")  # reading it would wait for ever
+    with pytest.raises(ModelError, match="neither a file"):
+        models.get(stored)
+
+
+def test_paths_with_strange_names(oracle, tmp_path):
+    folder = tmp_path / "Ordner mit Ümläut 模型 🧠"
+    shutil.copytree(oracle / "e2e_804", folder)
+    assert models.get(folder).folds == ("0", "1")
+    model_id = models.import_(folder)
+    file = models.export(model_id, folder / "ein 模型.zip")
+    models.remove(model_id)
+    assert models.install(file) == model_id
 
 
 def test_public_names():

@@ -135,6 +135,12 @@ def test_a_cascade_without_its_first_stage(oracle, tmp_path):
         read_results(tmp_path / name)
 
 
+def test_a_fold_may_be_a_link(copy, tmp_path):
+    (copy / "fold_1").rename(tmp_path / "elsewhere")
+    (copy / "fold_1").symlink_to(tmp_path / "elsewhere")
+    assert list(read_results(copy).checkpoints) == ["0", "1"]
+
+
 def test_no_model_at_all(tmp_path):
     with pytest.raises(ModelError, match="no trained model found"):
         read_results(tmp_path)
@@ -223,7 +229,20 @@ def test_plans_and_dataset_that_do_not_fit(copy, case):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": NaN}', b'{"a":' * 100_000, b"\xff\xfe"])
+NO_JSON = {
+    "empty": b"",
+    "cut off": b"{",
+    "a list": b"[]",
+    "NaN": b'{"a": NaN}',
+    "infinite": b'{"a": 1e999}',
+    "half a character": b'{"a": "\\ud800"}',
+    "a key twice": b'{"a": 1, "a": 2}',
+    "bottomless": b'{"a":' * 100_000,
+    "UTF-16": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("content", NO_JSON.values(), ids=NO_JSON)
 @pytest.mark.parametrize("file", ["plans.json", "dataset.json"])
 def test_files_that_are_no_json(copy, file, content):
     (copy / file).write_bytes(content)

@@ -14,6 +14,7 @@ from umamba.errors import InputError, ModelError
 from umamba.models import store
 from umamba.models.archive import Names, pack, unpack, writing
 from umamba.models.card import CARD_FILE, read_card
+from umamba.models.paths import FILE, NOTHING, kind_of
 from umamba.models.verification import verify, verify_folder
 
 _IGNORED = ("__MACOSX", ".DS_Store")
@@ -38,7 +39,7 @@ def export(model_id: str, file: str | os.PathLike[str], overwrite: bool = False)
     target = Path(file)
     if target.suffix != ".zip":
         raise InputError(f"{target.name}: a name that ends in .zip is wanted")
-    if target.exists() and not overwrite:
+    if not overwrite and kind_of(target) != NOTHING:
         raise InputError(
             f"{target.name}: exists already; choose another name or allow overwriting (--overwrite)"
         )
@@ -69,7 +70,7 @@ def install(file: str | os.PathLike[str]) -> str:
         InputError: The store cannot be written to or has no room.
     """
     path = Path(file)
-    if not path.is_file():
+    if kind_of(path) != FILE:
         raise ModelError(f"{path.name or path}: there is no such file")
     with store.staging() as folder:
         unpack(path, folder, lambda names: _choose(names, path.name))

@@ -11,6 +11,7 @@ from umamba.models import checkpoint as checkpoints
 from umamba.models import safetensors_file, store
 from umamba.models.card import CARD_FILE, Card, read_card
 from umamba.models.model import Arrays, Model
+from umamba.models.paths import FILE, FOLDER, kind_of, reading
 from umamba.models.safetensors_file import sha256_of
 from umamba.plans import Configuration, Dataset, load_json, parse_dataset, parse_plans
 
@@ -59,9 +60,11 @@ def get(model: str | os.PathLike[str]) -> Model:
     is_name = isinstance(model, str) and path.name == text
     if is_name and store.contains(text):
         return open_stored(store.find(text).folder)
-    if path.is_dir():
-        return open_stored(path) if (path / CARD_FILE).is_file() else open_results(path)
-    if path.is_file():
+    kind = kind_of(path)
+    if kind == FOLDER:
+        with reading(path):
+            return open_stored(path) if (path / CARD_FILE).is_file() else open_results(path)
+    if kind == FILE:
         if path.suffix == ".zip":
             raise ModelError(
                 f"{path.name}: a zip file is no model yet; `umamba models install` (of an exported model) or "
@@ -69,7 +72,7 @@ def get(model: str | os.PathLike[str]) -> Model:
             )
         return open_results(path)
     if is_name:
-        return open_stored(store.find(text).folder)  # raises, and lists what there is
+        store.find(text)  # raises, and lists what there is
     raise ModelError(f"{path.name or text}: there is no such folder")
 
 
@@ -157,6 +160,8 @@ def check_hash(folder: Path, card: Card, name: str) -> None:
     wanted = card.files.get(name)
     if wanted is None:
         raise ModelError(f"{CARD_FILE}: files: {name!r} is missing")
+    if kind_of(folder / name) != FILE:
+        raise ModelError(f"model {card.id!r}: {name} is missing; install the model again")
     found = sha256_of(folder / name)
     if found != wanted:
         raise ModelError(
@@ -174,8 +179,8 @@ def _check_card(card: Card, configuration: Configuration, dataset: Dataset) -> N
     channels = len(dataset.channel_names)
     if len(card.channels) != channels:
         raise ModelError(f"{CARD_FILE}: channels: {len(card.channels)} found, dataset.json has {channels}")
-    if len(configuration.normalization) != channels:
-        raise ModelError("plans.json: normalization_schemes are not as many as dataset.json has channels")
+    if len(configuration.normalization) < channels:
+        raise ModelError(f"plans.json: too few normalization_schemes for {channels} channels")
     if not stored_folds(card):
         raise ModelError(f"{CARD_FILE}: files: no weights ({fold_file('0')}, ...) found")
     if (configuration.previous_stage is None) != (card.network.previous_stage is None):

@@ -18,6 +18,7 @@ from umamba.models.convert import left_out, stored_bytes, write_model
 from umamba.models.describe import default_id, slug
 from umamba.models.folder import DATASET, PLANS
 from umamba.models.locate import CHECKPOINTS, POSTPROCESSING
+from umamba.models.paths import FILE, kind_of
 from umamba.models.results import Results, read_results
 
 _LIST_CHARACTERS = 500
@@ -102,7 +103,7 @@ def import_results(
     check_orientation(orientation)
     source = Path(path)
     with ExitStack() as stack:
-        if source.is_file() and source.suffix == ".zip":
+        if source.suffix == ".zip" and kind_of(source) == FILE:
             folder = stack.enter_context(store.staging())
             unpack(source, folder, _choose)
             results = _read_unpacked(folder, source.name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from umamba.errors import ModelError
+from umamba.models.paths import FILE, NOTHING, kind_of
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 UNFINISHED = "checkpoint_latest.pth"
@@ -64,11 +65,12 @@ def find_trainer_folders(path: Path) -> list[TrainerFolder]:
     Raises:
         ModelError: There is none, or the folder is no results folder at all.
     """
-    if path.is_file():
+    kind = kind_of(path)
+    if kind == FILE:
         if path.suffix != ".pth":
             raise ModelError(f"{path.name}: a results folder, a zip of one, or a checkpoint (.pth) is wanted")
         return [_of_fold(path.parent, path)]
-    if not path.is_dir():
+    if kind == NOTHING:
         raise ModelError(f"{path.name or path}: there is no such folder")
     checkpoint = _checkpoint(path)
     if checkpoint is not None:
@@ -128,7 +130,8 @@ def _checkpoint(folder: Path) -> Path | None:
 
 
 def _fold_folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in _subfolders(folder) if FOLD_FOLDER.fullmatch(entry.name))
+    """The folders of a trainer's folds, which may lie elsewhere and be linked."""
+    return [entry for entry in _subfolders(folder, links=True) if FOLD_FOLDER.fullmatch(entry.name)]
 
 
 def _fold_name(text: str) -> str:
@@ -148,9 +151,9 @@ def _walk(folder: Path) -> Iterator[Path]:
     raise ModelError(f"{folder.name or folder}: too many folders; give the results folder itself")
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path, links: bool = False) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False))
+            return sorted(Path(entry) for entry in entries if entry.is_dir(follow_symlinks=links))
     except OSError:
         return []

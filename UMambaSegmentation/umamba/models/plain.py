@@ -11,7 +11,7 @@ from typing import Any
 
 from umamba.models.pickle_values import Refused
 
-# The largest known plans and dataset files have some 10,000 values, nested six deep; 65,535 labels are the most.
+# Known plans and dataset files have up to 10,000 values, nested six deep; 65,535 labels are the most.
 MAX_VALUES = 200_000
 MAX_CHARACTERS = 32_000_000
 MAX_DEPTH = 40

@@ -17,6 +17,7 @@ from umamba.models.locate import (
     find_trainer_folders,
     postprocessing_files,
 )
+from umamba.models.paths import reading
 from umamba.plans import (
     NETWORK_CLASSES,
     Configuration,
@@ -74,7 +75,8 @@ def read_results(path: Path) -> Results:
     Raises:
         ModelError: No model, several models, or one that is unsafe, damaged or of an unknown kind.
     """
-    return _read(_choose(path, find_trainer_folders(path)))
+    with reading(path):
+        return _read(_choose(path, find_trainer_folders(path)))
 
 
 def _choose(path: Path, found: Sequence[TrainerFolder]) -> TrainerFolder:
@@ -150,8 +152,9 @@ def _check_agreement(checkpoints: Mapping[str, Checkpoint]) -> None:
 
 
 def _check_channels(configuration: Configuration, dataset: Dataset) -> None:
+    """Each channel needs a scheme; further schemes are ignored, as nnU-Net does."""
     schemes, channels = len(configuration.normalization), len(dataset.channel_names)
-    if schemes != channels:
+    if schemes < channels:
         raise ModelError(
             f"plans.json has {schemes} normalization_schemes for the {channels} channels of dataset.json"
         )

@@ -1,6 +1,7 @@
 """Strict reading of small JSON files that a stranger wrote."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,20 +10,26 @@ from umamba.errors import ModelError
 
 # nnU-Net's largest known plans and fingerprints are under 1 MB; a file beyond this is not one of them.
 MAX_JSON_BYTES = 32_000_000
+_ESCAPED_SURROGATE = "\\ud"
 
 
 def parse_json(text: str | bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object; NaN, Infinity, repeated keys and bottomless nesting are refused.
+    """Parse a JSON object; NaN, Infinity, repeated keys, half characters and bottomless nesting are refused.
 
     Args:
-        text: The document.
+        text: The document, in UTF-8.
         name: What to call it in an error.
 
     Raises:
         ModelError: The document is not one plain JSON object.
     """
     try:
-        found = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        document = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        found = json.loads(
+            document, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+        )
+        if _ESCAPED_SURROGATE in document.lower():  # half of an escaped pair could not be written again
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise ModelError(f"{name}: nested too deeply for a plans or dataset file") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -50,6 +57,13 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:40]} is too large for a number")
+    return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
