@@ -24,7 +24,7 @@ from umamba.models.model import Model
 FLOAT = 4
 
 # What the process grows by beside arrays: compiled kernels, library buffers, the allocator's slack.
-RUNTIME_BYTES = 90_000_000
+RUNTIME_BYTES = 150_000_000
 # oneDNN copies a convolution's input and output into a layout of its own.
 CPU_WORKSPACE_FACTOR = 1.0
 # cuDNN's workspace is bounded by its own heuristics; the share is an estimate for the same kernels.
