@@ -169,7 +169,8 @@ def test_any_number_of_labels_and_any_letters(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("volume_ml", "text"), [(0.00123, "0.00123 ml"), (1.524, "1.52 ml"), (1519.6, "1520 ml")]
+    ("volume_ml", "text"),
+    [(0.00123, "0.00123 ml"), (1.524, "1.52 ml"), (2.0, "2.00 ml"), (1519.6, "1520 ml")],
 )
 def test_millilitres(volume_ml, text):
     assert millilitres(volume_ml) == text

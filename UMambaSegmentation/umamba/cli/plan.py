@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from umamba.cli.parser import Parser
-from umamba.cli.run_options import add_common_options, add_run_options, make_request
+from umamba.cli.run_options import (
+    add_common_options,
+    add_run_options,
+    check_images,
+    make_request,
+    open_model,
+)
 from umamba.cli.stop import Stop
 from umamba.cli.streams import error_line, write_line
 from umamba.messages import json_line, plan_event
@@ -26,11 +32,13 @@ def run(words: list[str], stop: Stop) -> int:
     add_common_options(parser)
     options = parser.parse_intermixed_args(words)
     request = make_request(options, uncertainty=False, probabilities=False)
+    check_images(options.images)
+    model = open_model(options.model)
 
     from umamba.events import Monitor
     from umamba.inference.run import prepare
 
-    prepared = prepare(options.images, options.model, request, Monitor(cancel=stop), options.series)
+    prepared = prepare(options.images, model, request, Monitor(cancel=stop), options.series)
     for warning in prepared.warnings:
         error_line(f"warning: {warning}")
     if options.json:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from umamba.cli.parser import (
@@ -19,6 +22,7 @@ from umamba.cli.parser import (
 
 if TYPE_CHECKING:
     from umamba.inference.request import Request
+    from umamba.models.model import Model
 
 
 def add_run_options(parser: Parser) -> None:
@@ -56,6 +60,32 @@ def add_common_options(parser: Parser) -> None:
     """Add --json and --debug."""
     parser.add_argument("--json", action="store_true", help="JSON lines on standard output")
     parser.add_argument("--debug", action="store_true", help="show the log and where an error arose")
+
+
+def check_images(images: Sequence[str]) -> list[Path]:
+    """The path of each IMAGE or NAME=IMAGE, there and readable: known at once, before PyTorch is loaded.
+
+    Raises:
+        InputError: There is no such file, or it may not be read.
+    """
+    from umamba.imaging.files import checked_input
+
+    paths = []
+    for image in images:
+        _, equals, behind = image.partition("=")
+        paths.append(checked_input(behind if equals and not os.path.lexists(image) else image))
+    return paths
+
+
+def open_model(model: str) -> Model:
+    """The model of --model; an unknown id is known at once.
+
+    Raises:
+        ModelError: There is none, or it is damaged.
+    """
+    from umamba import models
+
+    return models.get(model)
 
 
 def make_request(options: argparse.Namespace, uncertainty: bool, probabilities: bool) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,13 @@ from umamba.cli import side_outputs
 from umamba.cli.outputs import Outputs
 from umamba.cli.parser import Parser
 from umamba.cli.report import Report
-from umamba.cli.run_options import add_common_options, add_run_options, make_request
+from umamba.cli.run_options import (
+    add_common_options,
+    add_run_options,
+    check_images,
+    make_request,
+    open_model,
+)
 from umamba.cli.side_outputs import FLAT_SUFFIXES, VOLUME_SUFFIXES, SideOutput
 from umamba.cli.stop import Stop
 from umamba.errors import InputError
@@ -33,7 +39,9 @@ def run(words: list[str], stop: Stop) -> int:
     """Check the request, run it, write its files all or none."""
     options = _parse(words)
     report = Report(options.json, options.quiet)
-    outputs, sides = _plan_outputs(options)
+    inputs = check_images(options.images)
+    outputs, sides = _plan_outputs(options, inputs)
+    model = open_model(options.model)
     request = make_request(options, options.uncertainty is not None, options.probabilities is not None)
     started = time.monotonic()
     with stop.gently(), report.progress() as show:
@@ -42,7 +50,7 @@ def run(words: list[str], stop: Stop) -> int:
         from umamba.inference.run import run as compute
 
         monitor = Monitor(show, stop)
-        prepared = prepare(options.images, options.model, request, monitor, options.series)
+        prepared = prepare(options.images, model, request, monitor, options.series)
         _check_outputs(prepared, outputs, sides, options.output)
         report.plan(prepared.plan)
         for warning in prepared.warnings:
@@ -87,7 +95,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(words)
 
 
-def _plan_outputs(options: argparse.Namespace) -> tuple[Outputs, dict[SideOutput, Path]]:
+def _plan_outputs(
+    options: argparse.Namespace, inputs: Sequence[Path]
+) -> tuple[Outputs, dict[SideOutput, Path]]:
     """Every file that the run will write, checked as far as that needs no image.
 
     Raises:
@@ -107,14 +117,8 @@ def _plan_outputs(options: argparse.Namespace) -> tuple[Outputs, dict[SideOutput
         record = options.output.with_name(options.output.name[: -len(suffix)] + ".json")
         if record != options.provenance:
             sides[side_outputs.RECORD] = outputs.add("the record of -o,", record)
-    outputs.keep_apart_from([_file_of(image) for image in options.images])
+    outputs.keep_apart_from(inputs)
     return outputs, sides
-
-
-def _file_of(image: str) -> Path:
-    """The path of IMAGE or NAME=IMAGE."""
-    path = Path(image)
-    return path if path.exists() or "=" not in image else Path(image.partition("=")[2])
 
 
 def _check_outputs(prepared: Prepared, outputs: Outputs, sides: dict[SideOutput, Path], output: Path) -> None:
@@ -169,7 +173,7 @@ def _summary(result: Result, written: dict[str, str], seconds: float) -> Iterato
     width = max((len(volume.name) for volume in found), default=0)
     flat = result.geometry.axes == 2
     for volume in found:
-        amount = f"{volume.voxels} px" if flat else f"{volume.ml:.3g} ml"
+        amount = f"{volume.voxels} px" if flat else f"{volume.ml:.3f} ml"
         yield f"  {volume.name:<{width}}  {amount}"
     if not found:
         yield "  nothing was found"

@@ -207,7 +207,7 @@ def _drawable(segment: Segment) -> str:
 
 def millilitres(volume: float) -> str:
     """A volume for people: three digits, "1.52 ml", "152 ml", "1520 ml"."""
-    return f"{volume:.0f} ml" if volume >= 99.95 else f"{volume:.3g} ml"
+    return f"{volume:.0f} ml" if volume >= 99.95 else f"{volume:#.3g} ml"
 
 
 def _compose(
