@@ -103,12 +103,14 @@ def test_one_voxel_passes():
     assert len(warnings) == 1
 
 
-def test_read_only_voxels_are_copied_only_where_they_must_be():
+def test_only_an_array_of_ones_own_is_changed_in_place():
     data = np.array([[[1.0, NAN]]])
-    data.flags.writeable = False
     cleaned, _ = clean_voxels(data, "scan")
     assert np.isnan(data[0, 0, 1])
     assert cleaned[0, 0, 1] == 0
+    cleaned, _ = clean_voxels(data, "scan", own=True)
+    assert cleaned is data
+    assert data[0, 0, 1] == 0
 
 
 def test_an_image_of_another_shape_than_its_grid():

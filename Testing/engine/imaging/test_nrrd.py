@@ -14,6 +14,7 @@ from umamba.imaging.read import read_image
 
 VOXELS = np.arange(24, dtype="<i2").reshape(4, 3, 2)
 DATA = VOXELS.tobytes()
+NO_SPACE = {"space_directions": None, "space": None, "space_origin": None}
 OBLIQUE = "(1.05,0.325,0) (-0.739,2.388,0) (0.1,0,3)"
 
 
@@ -62,6 +63,7 @@ def test_every_number_type(tmp_path, kind, name, order, endian):
     [
         ({"space": None, "space_directions": None, "space_origin": None, "spacings": "1 2 3"}, ""),
         ({"space": None, "space_directions": None, "space_origin": None}, "no spacing"),
+        (NO_SPACE | {"spacings": "1 2 3", "axis_mins": "5 6 7"}, ""),
         ({"space": "scanner-xyz"}, "anatomical space"),
         ({"space_units": '"m" "m" "m"'}, "taken for mm"),
         ({"space_units": '"mm" "mm" "mm"'}, ""),
@@ -123,7 +125,6 @@ def test_windows_line_ends(tmp_path):
     assert_like_simpleitk(path)
 
 
-NO_SPACE = {"space_directions": None, "space": None, "space_origin": None}
 FOUR_AXES = {"dimension": "4", "sizes": "2 2 3 2"}
 BAD_FILES = {
     "text": (b"hello\n", "no NRRD file"),

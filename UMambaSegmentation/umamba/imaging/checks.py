@@ -92,7 +92,7 @@ def _direction_warnings(geometry: Geometry, name: str) -> list[str]:
     return []
 
 
-def clean_voxels(data: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
+def clean_voxels(data: np.ndarray, name: str, own: bool = False) -> tuple[np.ndarray, list[str]]:
     """Make voxels fit for statistics.
 
     NaN becomes the smaller of 0 and the smallest finite value: what surrounds a body in MR (0, which
@@ -100,8 +100,9 @@ def clean_voxels(data: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
     largest or smallest of the others.
 
     Args:
-        data: (Z, Y, X), any real number type; changed in place where it must be and can be.
+        data: (Z, Y, X), any real number type.
         name: How to call the image.
+        own: The array may be changed in place; otherwise a copy is made where values must be replaced.
 
     Returns:
         The voxels, and warnings: how many were replaced by what; all voxels equal.
@@ -114,7 +115,7 @@ def clean_voxels(data: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
         raise InputError(f"{name}: not one voxel holds a finite number; export the image again")
     warnings = []
     if bad:
-        data = data if data.flags.writeable else data.copy()
+        data = data if own else data.copy()
         nothing = min(0.0, low)
         for plane in data:
             _replace(plane, nothing, low, high)
@@ -148,8 +149,10 @@ def _replace(plane: np.ndarray, nothing: float, low: float, high: float) -> None
     plane[plane < -LARGEST_VALUE] = low
 
 
-def checked_image(image: Image, name: str) -> Image:
+def checked_image(image: Image, name: str, own: bool = False) -> Image:
     """The image with clean voxels and with the warnings of both checks added to its own.
+
+    `own`: its array may be changed in place.
 
     Raises:
         InputError: As `check_geometry` and `clean_voxels`; shape and grid that do not match; complex
@@ -163,7 +166,7 @@ def checked_image(image: Image, name: str) -> Image:
             f"{_by(image.geometry.shape)} (Z, Y, X)"
         )
     found = check_geometry(image.geometry, name)
-    data, odd = clean_voxels(image.data, name)
+    data, odd = clean_voxels(image.data, name, own)
     kept = [line for line in (*found, *odd) if line not in image.warnings]
     return replace(image, data=np.ascontiguousarray(data), warnings=(*image.warnings, *kept))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,13 @@ import numpy as np
 from umamba.errors import InputError
 from umamba.imaging.checks import usable_sizes
 from umamba.imaging.files import checked_input
-from umamba.imaging.image import Image
+from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import Encoding, Payload, read_voxels
 from umamba.imaging.simpleitk import read_grid
 
-# A segmentation's header lists its segments; 16 MB is far beyond any.
-_LARGEST_HEADER_BYTES = 1 << 24
+# A segmentation's header lists its segments: some 30 MB for as many as there are values.
+_LARGEST_HEADER_BYTES = 1 << 26
+_LONGEST_LINE_BYTES = 1 << 20
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -44,6 +46,11 @@ _TO_LPS = {
     "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1),
     "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1),
 }  # fmt: skip
+# In the order that the format wants: dimension and space before what has an entry per axis.
+_GRID_FIELDS = (
+    "type", "dimension", "space", "space dimension", "sizes", "spacings", "axis mins", "axismins",
+    "axis maxs", "axismaxs", "centers", "centerings", "kinds", "endian", "space directions", "space origin",
+)  # fmt: skip
 _SPACE_KINDS = ("domain", "space")
 _SERIES_KINDS = ("list", "time")
 _MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "")
@@ -90,7 +97,7 @@ def read_nrrd(path: Path) -> list[Image]:
     payload = _payload(path, fields, data_start, voxel_bytes)
     payload.check(voxel_bytes)
     warnings, vectors = _check_space(fields, layout, path.name)
-    geometry = read_grid(path, "NrrdImageIO")
+    geometry = _grid(fields, path)
     if geometry.size != layout.space_sizes:
         raise InputError(f"{path.name}: its header is contradictory about its axes; save it again")
     voxels = read_voxels(payload, layout.sizes[::-1], dtype)
@@ -117,22 +124,33 @@ def read_nrrd(path: Path) -> list[Image]:
 def _read_header(path: Path) -> tuple[dict[str, str], int]:
     """Fields (names in lower case, without blanks around) and where attached data begins."""
     name = path.name
+    fields: dict[str, str] = {}
     with path.open("rb") as file:
-        block = file.read(_LARGEST_HEADER_BYTES)
-    if not re.match(rb"NRRD000[1-5]\r?\n", block):
-        raise InputError(f"{name}: is no NRRD file, whatever its name says; export it again")
-    end = re.search(rb"\n\r?\n", block)
-    if end is None and path.suffix.lower() != ".nhdr":
-        raise InputError(f"{name}: its header has no end; the file is cut off: copy or export it again")
-    text = block[: end.start() if end else len(block)].decode("utf-8", "replace")
-    fields = {}
-    for line in text.splitlines()[1:]:
-        if line.startswith("#") or ":=" in line:
-            continue
-        key, found, value = line.partition(":")
-        if found:
-            fields[key.strip().lower()] = value.strip()
-    return fields, end.end() if end else len(block)
+        if not re.fullmatch(rb"NRRD000[1-5]\r?\n", file.readline(_LONGEST_LINE_BYTES)):
+            raise InputError(f"{name}: is no NRRD file, whatever its name says; export it again")
+        while (block := file.readline(_LONGEST_LINE_BYTES)) not in (b"\n", b"\r\n"):
+            if not block and path.suffix.lower() == ".nhdr":
+                break
+            if not block or file.tell() > _LARGEST_HEADER_BYTES:
+                raise InputError(f"{name}: its header has no end; the file is cut off: export it again")
+            line = block.decode("utf-8", "replace").strip()
+            key, found, value = line.partition(":")
+            if found and not line.startswith("#") and not value.startswith("="):  # "key:=value" is free text
+                fields[key.strip().lower()] = value.strip()
+        return fields, file.tell()
+
+
+def _grid(fields: dict[str, str], path: Path) -> Geometry:
+    """ITK's grid for these fields; it gets them in a file of their own, without the thousands of keys that a
+    segmentation may have: its reader takes time with their square."""
+    with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
+        bare = Path(folder) / "header.nrrd"
+        lines = [f"{key}: {fields[key]}" for key in _GRID_FIELDS if key in fields]
+        bare.write_text("\n".join(["NRRD0005", *lines, "encoding: raw", "", ""]), encoding="utf-8")
+        try:
+            return read_grid(bare, "NrrdImageIO")
+        except InputError as error:
+            raise InputError(str(error).replace(bare.name, path.name)) from error
 
 
 def _layout(fields: dict[str, str], name: str) -> _Layout:
@@ -200,7 +218,7 @@ def _after_lines(path: Path, start: int, lines: int) -> int:
     with path.open("rb") as file:
         file.seek(start)
         for _ in range(lines):
-            if not file.readline(_LARGEST_HEADER_BYTES):
+            if not file.readline(_LONGEST_LINE_BYTES):
                 break
         return file.tell()
 

@@ -72,7 +72,7 @@ def read_image(path: str | Path, *, series: str | None = None) -> list[Image]:
         raise InputError(f"{path.name}: is one image; a series can be chosen from a DICOM folder only")
     else:
         images = reader(path)
-    return [checked_image(image, path.name) for image in images]
+    return [checked_image(image, path.name, own=True) for image in images]
 
 
 def read_channels(
@@ -167,7 +167,7 @@ def _load(source: Any, series: str | None) -> list[Image]:  # noqa: ANN401
     if isinstance(source, Image):
         return [checked_image(source, source.files[0] if source.files else "image")]
     if hasattr(source, "GetPixelIDTypeAsString"):
-        return [checked_image(image, "image") for image in from_sitk(source)]
+        return [checked_image(image, "image", own=True) for image in from_sitk(source)]
     raise InputError(
         f"an image is a path, an umamba.Image or a SimpleITK image; a {type(source).__name__} was given"
     )

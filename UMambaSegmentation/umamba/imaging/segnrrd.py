@@ -104,11 +104,11 @@ def _volume(like: Image) -> Image:
 
 def _ids(segments: Sequence[Segment]) -> list[str]:
     """An identifier each, from the keys; no two alike."""
-    ids: list[str] = []
+    ids: dict[str, None] = {}  # a set that keeps its order
     for segment in segments:
         wanted = re.sub(r"[^A-Za-z0-9_.-]+", "_", segment.key).strip("_") or f"Segment_{segment.value}"
-        ids.append(wanted if wanted not in ids else f"{wanted}_{segment.value}")
-    return ids
+        ids[wanted if wanted not in ids else f"{wanted}_{segment.value}"] = None
+    return list(ids)
 
 
 def _segment_fields(
