@@ -196,6 +196,23 @@ def test_the_input_is_never_overwritten(call, case, folder):
     assert scan.read_bytes() == before
 
 
+def test_instances_and_their_classes(call, case, folder):
+    (model_id,) = call("models", "import", case.model, "--id", "with-instances").out
+    card_file = Path(json.loads(call("models", "list", "--json").out[0])["models"][0]["folder"]) / "card.json"
+    card = json.loads(card_file.read_text())
+    card_file.write_text(json.dumps({**card, "instances": {"boundary": 1, "interior": 2}}))
+    words = ["--model", model_id, "--folds", "0", "--no-mirror", "--device", "cpu"]
+    done = call(
+        *("segment", case.image, *words, "-o", folder / "objects.mha", "--classes", folder / "classes.mha"),
+        *("--preview", folder / "objects.png"),
+    )
+    assert (done.status, done.err) == (0, [])
+    classes, objects = read(folder / "classes.mha"), read(folder / "objects.mha")
+    assert np.mean(classes == case.expected) >= AGREEMENT
+    assert set(np.unique(classes[objects > 0])) <= {1, 2}
+    assert objects.max() >= 1
+
+
 def test_a_disk_without_room_is_found_before_the_run(segment, folder, monkeypatch):
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))

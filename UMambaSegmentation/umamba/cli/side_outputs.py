@@ -63,7 +63,7 @@ def _write_preview(path: Path, result: Result, prepared: Prepared) -> None:
 
 def _write_volumes(path: Path, result: Result, prepared: Prepared) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
+        rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("label", "key", "name", "voxels", "ml"))
         for volume in result.volumes():
             rows.writerow((volume.label, volume.key, volume.name, volume.voxels, f"{volume.ml:.6g}"))
