@@ -2,6 +2,7 @@
 
 from umamba.nn.build import build, build_network, input_channels
 from umamba.nn.keys import Identified, identify
+from umamba.nn.mamba_layer import MambaLayer
 from umamba.nn.network import Network
 from umamba.nn.umamba import UMambaBot, UMambaEnc
 from umamba.nn.unet import PlainConvUNet, ResidualEncoderUNet
@@ -9,6 +10,7 @@ from umamba.nn.weights import fold, load_weights
 
 __all__ = [
     "Identified",
+    "MambaLayer",
     "Network",
     "PlainConvUNet",
     "ResidualEncoderUNet",

@@ -169,7 +169,7 @@ def enlarge_transposed(up: TransposedConv, x: Tensor, out: Tensor) -> None:
     before, after = up.weight.shape[:2]
     *strides, last = up.stride
     weight = up.weight.movedim(1, -1)  # (C, *kernel, C')
-    bias = torch.zeros(after) if up.bias is None else up.bias
+    bias = up.weight.new_zeros(after) if up.bias is None else up.bias
     plane_bytes = _FLOAT_BYTES * last * after * x[0, 0, 0].numel()
     step = max(1, PIECE_BYTES // plane_bytes)
     for sample, start in itertools.product(range(x.shape[0]), range(0, x.shape[2], step)):
@@ -200,8 +200,8 @@ def head(conv: Conv, x: Tensor) -> Tensor:
         result: Tensor = conv(x)
         return result
     heads = conv.weight.shape[0]
-    bias = torch.zeros(heads, 1) if conv.bias is None else conv.bias[:, None]
-    out = torch.empty((x.shape[0], heads, *x.shape[2:]))
+    bias = conv.weight.new_zeros(heads, 1) if conv.bias is None else conv.bias[:, None]
+    out = x.new_empty((x.shape[0], heads, *x.shape[2:]))
     for sample, logits in zip(x, out, strict=True):
         torch.addmm(bias, conv.weight.flatten(1), sample.flatten(1), out=logits.view(heads, -1))
     return out

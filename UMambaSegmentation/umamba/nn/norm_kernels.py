@@ -49,21 +49,28 @@ def _moments(rows: Any, mean: Any, squares: Any, block: int) -> None:  # noqa: A
             squares[c] += block_squares[c] + step * step * (size * (start / stop))
 
 
-@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32)")
-def _apply(rows: Any, scale: Any, shift: Any, slope: Any) -> None:  # noqa: ANN401
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32)")
+def _apply(rows: Any, center: Any, scale: Any, shift: Any, slope: Any) -> None:  # noqa: ANN401
     count, channels = rows.shape
     for i in range(count):
         for c in range(channels):
-            value = rows[i, c] * scale[c] + shift[c]
+            value = (rows[i, c] - center[c]) * scale[c] + shift[c]
             rows[i, c] = value if value > 0 else value * slope
 
 
-@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32, float32[:, ::1])")
-def _apply_residual(rows: Any, scale: Any, shift: Any, slope: Any, residual: Any) -> None:  # noqa: ANN401
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32, float32[:, ::1])")
+def _apply_residual(
+    rows: Any,  # noqa: ANN401
+    center: Any,  # noqa: ANN401
+    scale: Any,  # noqa: ANN401
+    shift: Any,  # noqa: ANN401
+    slope: Any,  # noqa: ANN401
+    residual: Any,  # noqa: ANN401
+) -> None:
     count, channels = rows.shape
     for i in range(count):
         for c in range(channels):
-            value = rows[i, c] * scale[c] + shift[c] + residual[i, c]
+            value = (rows[i, c] - center[c]) * scale[c] + shift[c] + residual[i, c]
             rows[i, c] = value if value > 0 else value * slope
 
 
@@ -95,14 +102,16 @@ def normalize_rows(
     mean = (means * sizes).sum(axis=0) / count
     variance = (squares + sizes * (means - mean) ** 2).sum(axis=0) / count
     scale64 = (1.0 if weight is None else weight) / np.sqrt(variance + eps)
-    shift64 = (0.0 if bias is None else bias) - mean * scale64
+    # Subtracting first keeps a constant channel exact; what rounding takes off the mean is put back.
+    center = mean.astype(np.float32)
+    shift64 = (0.0 if bias is None else bias) - (mean - center) * scale64
     scale, shift = scale64.astype(np.float32), shift64.astype(np.float32)
 
     def finish(index: int) -> None:
         piece = slice(starts[index], starts[index] + part)
         if residual is None:
-            _apply(rows[piece], scale, shift, np.float32(slope))
+            _apply(rows[piece], center, scale, shift, np.float32(slope))
         else:
-            _apply_residual(rows[piece], scale, shift, np.float32(slope), residual[piece])
+            _apply_residual(rows[piece], center, scale, shift, np.float32(slope), residual[piece])
 
     run(finish, len(starts))
