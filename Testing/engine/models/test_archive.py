@@ -138,6 +138,13 @@ def test_a_small_file_of_zeros_is_no_bomb(tmp_path, folder):
     assert (folder / "model" / "a").stat().st_size == 900_000
 
 
+def test_an_empty_label_map_that_is_not_wanted_does_no_harm(tmp_path, folder):
+    members = GOOD | {"model/fold_0/validation/case.nii": bytes(5_000_000)}
+    path = write_zip(tmp_path / "a.zip", members, zipfile.ZIP_DEFLATED)
+    unpack(path, folder, lambda names: [name for name in names if name.suffix == ".json"])
+    assert [entry.name for entry in files_below(folder) if entry.is_file()] == ["plans.json"]
+
+
 def test_too_many_members_are_refused(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(archive, "MAX_MEMBERS", 10)
     refused(write_zip(tmp_path / "a.zip", {str(n): b"" for n in range(11)}), folder, "11 members")

@@ -343,7 +343,7 @@ flips = st.lists(st.tuples(places, st.integers(1, 255)), min_size=1, max_size=8)
 
 
 @given(flips=flips, cut=st.none() | st.integers(0, 10**9))
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_is_found_or_does_no_harm(
     small_checkpoint, small_weights, nothing_happens, tmp_path, flips, cut
 ):
@@ -362,7 +362,7 @@ def test_damage_is_found_or_does_no_harm(
 
 
 @given(flips=flips)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.usefixtures("nothing_happens")
 def test_a_damaged_pickle_with_a_right_checksum(small_checkpoint, tmp_path, flips):
     """Any exception other than ModelError fails; so does anything that the pickle makes happen."""

@@ -35,20 +35,20 @@ def read(*parts: bytes) -> object:
 
 
 @given(values, st.integers(2, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_plain_data_reads_as_python_reads_it(value, protocol):
     assert read_pickle(pickle.dumps(value, protocol)) == value
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_bytes_give_a_value_or_a_refusal(data):
     with contextlib.suppress(Refused):  # any other exception fails
         read_pickle(PROTOCOL_2 + data)
 
 
 @given(st.lists(st.sampled_from([bytes([code]) for code in _ACTIONS]) | st.binary(max_size=5), max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_order_of_known_opcodes_gives_a_value_or_a_refusal(parts):
     with contextlib.suppress(Refused):
         read(*parts)

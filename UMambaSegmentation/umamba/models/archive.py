@@ -12,7 +12,7 @@ import shutil
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -60,6 +60,7 @@ def unpack(path: Path, folder: Path, choose: Callable[[Names], Names]) -> Names:
     with open_zip(path) as archive:
         members = checked_members(archive, path.name)
         chosen = {name: members[name] for name in choose(members.keys())}
+        _check_sizes(chosen, path.name)
         check_space(folder, sum(member.file_size for member in chosen.values()))
         for name, member in chosen.items():
             _unpack_member(archive, member, folder.joinpath(*name.parts), path.name)
@@ -77,7 +78,6 @@ def checked_members(archive: ZipFile, name: str) -> dict[PurePosixPath, ZipInfo]
         raise ModelError(f"{name}: {len(entries)} members found, at most {MAX_MEMBERS} wanted")
     found: dict[PurePosixPath, ZipInfo] = {}
     spelled: dict[str, str] = {}
-    total_bytes = 0
     for member in entries:
         fault = _fault(member)
         if fault:
@@ -97,13 +97,9 @@ def checked_members(archive: ZipFile, name: str) -> dict[PurePosixPath, ZipInfo]
         if path in found:
             raise ModelError(f"{name}: the member {str(path)[:80]!r} stands twice; nothing was unpacked")
         found[path] = member
-        total_bytes += member.file_size
     for path in found:
         if any(parent in found for parent in path.parents):
             raise ModelError(f"{name}: {str(path)[:80]!r} lies below a file; nothing was unpacked")
-    packed_bytes = sum(member.compress_size for member in found.values())
-    if total_bytes > min(MAX_TOTAL_BYTES, SMALL_MEMBER_BYTES + MAX_RATIO * packed_bytes):
-        raise ModelError(f"{name}: would unpack to {total_bytes} bytes, more than any model")
     return found
 
 
@@ -161,9 +157,21 @@ def _fault(member: ZipInfo) -> str | None:
         return "is an archive in the archive; unpack it yourself if you trust it"
     if member.compress_type not in _METHODS:
         return "is compressed in a way other than deflate"
-    if member.file_size > max(SMALL_MEMBER_BYTES, MAX_RATIO * member.compress_size):
-        return f"would grow more than {MAX_RATIO}-fold"
     return None
+
+
+def _check_sizes(chosen: Mapping[PurePosixPath, ZipInfo], name: str) -> None:
+    """Refuse a bomb. What is not unpacked may be as empty as a label map without labels is."""
+    for path, member in chosen.items():
+        if member.file_size > max(SMALL_MEMBER_BYTES, MAX_RATIO * member.compress_size):
+            raise ModelError(
+                f"{name}: the member {str(path)[:80]!r} would grow more than {MAX_RATIO}-fold; "
+                "nothing was unpacked"
+            )
+    total_bytes = sum(member.file_size for member in chosen.values())
+    packed_bytes = sum(member.compress_size for member in chosen.values())
+    if total_bytes > min(MAX_TOTAL_BYTES, SMALL_MEMBER_BYTES + MAX_RATIO * packed_bytes):
+        raise ModelError(f"{name}: would unpack to {total_bytes} bytes, more than any model")
 
 
 def _as_file_systems_see(path: PurePosixPath) -> str:
