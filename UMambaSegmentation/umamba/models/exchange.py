@@ -92,7 +92,10 @@ def _choose(names: Names, archive: str) -> Names:
     chosen = [name for name in names if name.parts[0] not in _IGNORED and name.name not in _IGNORED]
     for name in chosen:
         if len(name.parts) > 2 or not _MODEL_FILE.fullmatch(name.name):
-            raise ModelError(f"{archive}: {str(name)[:80]!r} is no part of a model; nothing was unpacked")
+            raise ModelError(
+                f"{archive}: {str(name)[:80]!r} is no part of a model; nothing was unpacked (for results of "
+                "nnU-Net or U-Mamba use `umamba models import`)"
+            )
     roots = {name.parent for name in chosen}
     if not roots or any(root / CARD_FILE not in names for root in roots):
         raise ModelError(
