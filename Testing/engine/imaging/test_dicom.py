@@ -80,6 +80,43 @@ def test_negated_column_cosine(tmp_path):
     assert image.geometry.direction == (1, 0, 0, 0, -1, 0, 0, 0, -1)
 
 
+@pytest.mark.parametrize(("off", "warned"), [(1e-6, False), (1e-4, True), (1e-2, True)])
+def test_axes_not_quite_at_right_angles(tmp_path, off, warned):
+    """GDCM would take the identity for them, in silence; here a turn by 37 degrees stays one."""
+    slices = plain_series(ImageOrientationPatient=[0.8, 0.6, 0, round(-0.6 + off, 8), 0.8, 0])
+    (image,) = read_image(save_series(tmp_path / "a", slices))
+    expected = (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1)
+    np.testing.assert_allclose(image.geometry.direction, expected, atol=off)
+    assert any("right angles" in line for line in image.warnings) == warned
+
+
+@pytest.mark.parametrize(
+    ("cosines", "message"),
+    [
+        ([1, 0.3, 0, 0, 1, 0], "right angles"),
+        ([1, 0, 0, 1, 0, 0], "direction cosines that are none"),
+        ([0, 0, 0, 0, 1, 0], "direction cosines that are none"),
+        ([2, 0, 0, 0, 2, 0], "direction cosines that are none"),
+    ],
+)
+def test_axes_that_are_none(tmp_path, capfd, cosines, message):
+    folder = save_series(tmp_path / "a", plain_series(ImageOrientationPatient=cosines))
+    refused(folder, message, capfd)
+
+
+@pytest.mark.parametrize("kind", ["1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.1"])
+def test_other_kinds_of_objects_keep_their_grid(tmp_path, kind):
+    """Secondary captures and radiographs: GDCM gives 1 mm, the identity, or no place for them."""
+    slices = plain_series(SOPClassUID=kind, ImageOrientationPatient=[0.8, 0.6, 0, -0.6, 0.8, 0])
+    for dataset in slices.values():
+        dataset.file_meta.MediaStorageSOPClassUID = kind
+    (image,) = read_image(save_series(tmp_path / "a", slices))
+    assert image.geometry.spacing == (0.5, 0.75, 2.0)
+    assert image.geometry.origin == (-10.5, 20.25, 5.0)
+    np.testing.assert_allclose(image.geometry.direction, (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1), atol=1e-15)
+    np.testing.assert_array_equal(image.data, EXPECTED)
+
+
 def test_one_file_stands_for_its_series(tmp_path):
     folder = save_series(tmp_path / "a", plain_series())
     save_series(folder, {"other.dcm": dicom_slice(0, uid="1.2.826.0.1.99.2")})

@@ -11,7 +11,7 @@ import numpy as np
 
 from umamba.errors import InputError
 from umamba.imaging.dicomheader import DEFLATED, DicomHeader, is_dicom, read_header
-from umamba.imaging.dicomstack import slice_distance, sorted_slices
+from umamba.imaging.dicomstack import cosines_of, slice_distance, sorted_slices
 from umamba.imaging.files import reason
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import check_memory
@@ -24,6 +24,8 @@ _DEEPEST_FOLDER = 16
 _MOST_SERIES_LISTED = 20
 # Bytes of a value that GDCM may give after the rescale.
 _LARGEST_VALUE_BYTES = 8
+# SimpleITK's numbers are the header's but for rounding if they are this close (relative or mm).
+_SAME_NUMBER = 1e-6
 
 
 def read_dicom(path: Path, series: str | None = None) -> list[Image]:
@@ -156,16 +158,34 @@ def _read_voxels(ordered: Sequence[DicomHeader], name: str) -> tuple[Geometry, n
         if wider != voxels.dtype:
             voxels = voxels.astype(wider)
         voxels[index] = plane[0]
-    distance, warnings = slice_distance(ordered, name)
-    if len(first.position) != 3 or len(first.orientation) != 6:
-        warnings.append(f"{name}: does not say how it lies in the body; axes along left, posterior assumed")
-    geometry = Geometry(
-        size=(first.columns, first.rows, len(ordered)),
-        spacing=(*base.GetSpacing()[:2], distance),
-        origin=tuple(base.GetOrigin()[:3]),
-        direction=tuple(base.GetDirection()),
-    )
+    geometry, warnings = _grid(base, ordered, name)
     return geometry, voxels, warnings
+
+
+def _grid(base: Any, ordered: Sequence[DicomHeader], name: str) -> tuple[Geometry, list[str]]:  # noqa: ANN401
+    """The grid of sorted slices; `base` is the first as SimpleITK gives it.
+
+    SimpleITK's numbers are taken where they are the header's. GDCM leaves out spacing, position and axes of
+    some kinds of objects, and replaces axes not quite at right angles by the identity.
+    """
+    first = ordered[0]
+    distance, warnings = slice_distance(ordered, name)
+    row_distance, column_distance = first.pixel_spacing
+    spacing = (*_itk_or_own(base.GetSpacing()[:2], (column_distance, row_distance)), distance)
+    origin: tuple[float, ...] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    if len(first.position) == 3 and len(first.orientation) == 6:
+        cosines = tuple(float(value) for value in cosines_of(first, name).ravel())
+        origin = _itk_or_own(base.GetOrigin()[:3], first.position)
+        direction = _itk_or_own(base.GetDirection(), cosines)
+    else:
+        warnings.append(f"{name}: does not say how it lies in the body; axes along left, posterior assumed")
+    size = (first.columns, first.rows, len(ordered))
+    return Geometry(size=size, spacing=spacing, origin=origin, direction=direction), warnings
+
+
+def _itk_or_own(given: Sequence[float], own: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(given) if np.allclose(given, own, rtol=_SAME_NUMBER, atol=_SAME_NUMBER) else own
 
 
 def _decode(header: DicomHeader, name: str) -> Any:  # noqa: ANN401

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from umamba.errors import InputError
+from umamba.imaging.checks import ORTHONORMAL_LIMIT
 from umamba.imaging.dicomheader import DEFLATED, DicomHeader
 
 # Encodings of pixels that GDCM decodes: plain (implicit, explicit, big-endian), JPEG, JPEG lossless,
@@ -59,8 +60,7 @@ def sorted_slices(headers: Sequence[DicomHeader], name: str) -> tuple[list[Dicom
     if any(len(header.position) != 3 for header in headers):
         missing = next(header for header in headers if len(header.position) != 3)
         raise InputError(f"{name}: {missing.path.name} has no position; export the series again")
-    row, column = np.reshape(headers[0].orientation, (2, 3))
-    normal = np.cross(row, column)
+    normal = cosines_of(headers[0], name)[:, 2]
     ordered = sorted(headers, key=lambda header: float(np.dot(header.position, normal)))
     places = np.array([header.position for header in ordered])
     _check_repeats(ordered, places @ normal, name)
@@ -73,6 +73,25 @@ def sorted_slices(headers: Sequence[DicomHeader], name: str) -> tuple[list[Dicom
         )
     warnings += [f"{name}: {text}" for text in (*odd, *tilt_odd)]
     return ordered, warnings
+
+
+def cosines_of(header: DicomHeader, name: str) -> np.ndarray:
+    """(3, 3): columns along a row, down a column, and across the slices, each of length 1, LPS.
+
+    GDCM replaces a pair that is not quite at right angles by the identity, in silence; here it is kept.
+
+    Raises:
+        InputError: A vector whose length is far from 1, or both along one line.
+    """
+    along, down = np.reshape(header.orientation, (2, 3))
+    lengths = np.linalg.norm([along, down], axis=1)
+    across = np.cross(along, down)
+    if np.abs(lengths - 1).max() > ORTHONORMAL_LIMIT or np.linalg.norm(across) < ORTHONORMAL_LIMIT:
+        raise InputError(
+            f"{name}: {header.path.name} has direction cosines that are none ("
+            f"{', '.join(f'{value:g}' for value in header.orientation)}); export the series again"
+        )
+    return np.column_stack([along / lengths[0], down / lengths[1], across / np.linalg.norm(across)])
 
 
 def slice_distance(ordered: Sequence[DicomHeader], name: str) -> tuple[float, list[str]]:
