@@ -3,8 +3,8 @@
     python Testing/benchmarks/bench_ct.py                      a synthetic 512 x 512 x 143 CT
     python Testing/benchmarks/bench_ct.py --image FOLDER       a DICOM series or any image file
 
-The network is a PlainConvUNet of random weights: features 32 to 320, 14 classes, patch 64 x 128 x 128, spacing
-2 x 1.5 x 1.5 mm). Every run is a process of its own; its peak is the operating system's figure.
+The network is a PlainConvUNet of random weights: features 32 to 320, 14 classes, patch 64 x 128 x 128 at
+2 x 1.5 x 1.5 mm. Every run is a process of its own; its peak is the operating system's figure.
 """
 
 from __future__ import annotations
