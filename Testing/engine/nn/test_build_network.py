@@ -315,6 +315,9 @@ def test_nothing_is_imported_by_name(key, tmp_path, monkeypatch):
         ({"n_conv_per_stage_decoder": [2, 2, 2]}, "n_conv_per_stage_decoder"),
         ({"features_per_stage": [8, 12, 0]}, "features_per_stage"),
         ({"generation": "future"}, "generation"),
+        ({"squeeze_excitation": True}, "option 'squeeze_excitation' is not supported"),
+        ({"norm_op_kwargs": {"affine": True, "track_running_stats": True}}, "'track_running_stats'"),
+        ({"nonlin_kwargs": {"negative_slop": 0.1}}, "'negative_slop'"),
         ({"features_per_stage": [8192] * 3, "kernel_sizes": [31] * 3}, "beyond any real model"),
     ],
 )

@@ -33,12 +33,12 @@ def is_lean(module: nn.Module) -> bool:
 def has_fast_path(x: Tensor) -> bool:
     """Whether the CPU's own path applies: float32 proper, and oneDNN is there."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and bool(torch.backends.mkldnn.enabled)
         and _has_onednn()
-        and not torch.compiler.is_compiling()
     )
 
 

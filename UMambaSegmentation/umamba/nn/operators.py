@@ -201,8 +201,14 @@ def _sizes(name: str, value: int | Sequence[int | Sequence[int]], length: int, a
 
 
 def initialize_convolution(module: nn.Module) -> None:
-    """Kaiming normal (LeakyReLU slope 0.01) and zero bias, for 2D and 3D convolutions only."""
+    """Kaiming normal (LeakyReLU slope 0.01) and zero bias, for 2D and 3D convolutions only.
+
+    On the meta device there is nothing to set, and asking for normal numbers there would make PyTorch load
+    its compiler: seconds, 100 MB, and a folder that it leaves among the temporary files.
+    """
     if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        if module.weight.is_meta:
+            return
         nn.init.kaiming_normal_(module.weight, a=DEFAULT_SLOPE)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

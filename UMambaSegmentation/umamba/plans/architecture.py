@@ -32,6 +32,31 @@ _NORMS = {
 _ACTIVATIONS = ("torch.nn.LeakyReLU", "torch.nn.modules.activation.LeakyReLU")
 _DEFAULT_SLOPE = 0.01
 _DEFAULT_EPS = 1e-5
+# Everything that arch_kwargs may say: another key would mean another network than the one built.
+_KNOWN_KWARGS = frozenset(
+    {
+        "n_stages",
+        "features_per_stage",
+        "conv_op",
+        "kernel_sizes",
+        "strides",
+        "n_conv_per_stage",
+        "n_blocks_per_stage",
+        "n_conv_per_stage_decoder",
+        "conv_bias",
+        "norm_op",
+        "norm_op_kwargs",
+        "dropout_op",
+        "dropout_op_kwargs",
+        "nonlin",
+        "nonlin_kwargs",
+        "deep_supervision",
+        "generation",
+        "patch_size",
+    }
+)
+_KNOWN_NORM_KWARGS = frozenset({"eps", "affine"})
+_KNOWN_NONLIN_KWARGS = frozenset({"negative_slope", "inplace"})
 
 MAX_STAGES = 16
 MAX_FEATURES = 8_192
@@ -108,6 +133,9 @@ def _parse_current_format(entry: Mapping[str, Any], axes: int, where: str) -> Ar
     blocks_key = "n_conv_per_stage" if "n_conv_per_stage" in kwargs else "n_blocks_per_stage"
     norm = fields.mapping(kwargs.get("norm_op_kwargs") or {}, f"{where}: norm_op_kwargs")
     nonlin = fields.mapping(kwargs.get("nonlin_kwargs") or {}, f"{where}: nonlin_kwargs")
+    _refuse_unknown(kwargs, _KNOWN_KWARGS, f"{where}: arch_kwargs")
+    _refuse_unknown(norm, _KNOWN_NORM_KWARGS, f"{where}: norm_op_kwargs")
+    _refuse_unknown(nonlin, _KNOWN_NONLIN_KWARGS, f"{where}: nonlin_kwargs")
     generation = kwargs.get("generation")
     if generation not in (None, "current", "legacy"):
         raise ModelError(f"{where}: generation {generation!r} is not 'current' or 'legacy'")
@@ -159,6 +187,13 @@ def _network_class(value: object, where: str) -> str:
         known = ", ".join(sorted(set(_CLASS_PATHS.values())))
         raise ModelError(f"{where}: the network class {name[:80]!r} is not known here ({known} are)")
     return _CLASS_PATHS[name]
+
+
+def _refuse_unknown(kwargs: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """An option that is not known and not switched off changes the network in an unknown way."""
+    for key, value in kwargs.items():
+        if key not in known and value is not None and value is not False:
+            raise ModelError(f"{where}: the option {key[:80]!r} is not supported")
 
 
 def _check_operations(kwargs: Mapping[str, Any], axes: int, where: str) -> None:
