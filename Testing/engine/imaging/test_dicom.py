@@ -315,6 +315,7 @@ def test_nested_sequences(tmp_path, capfd, depth, undefined):
         (lambda b: b[:-5], "longer than the file"),
         (lambda b: b.replace(b"\x08\0\x60\0CS", b"\x08\0\x60\0??"), "unknown value representation"),
         (lambda b: b.replace(b"\x08\0\x60\0CS\2\0", b"\x08\0\x60\0CS\xff\xff"), "longer than the file"),
+        (lambda b: b.replace(b"MONOCHROME2", b"MONO\nHROME2"), "no grey image .MONO HROME2."),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, capfd, damage, message):

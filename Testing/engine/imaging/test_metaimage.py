@@ -84,6 +84,13 @@ def test_detached_header(tmp_path, size_known):
     assert_like_simpleitk(write(tmp_path / "b.mhd", packed))
 
 
+def test_lines_that_metaio_would_complain_of(tmp_path, capfd):
+    path = tmp_path / "a.mha"
+    path.write_bytes(metaimage_bytes(DATA, ObjectType="Tube", NDimensions="x", Color="red", Modality="?"))
+    np.testing.assert_array_equal(read_image(path)[0].data, VOXELS)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_gzip_inside_is_read_too(tmp_path):
     path = write(tmp_path / "a.mha", metaimage_bytes(gzip.compress(DATA), CompressedData="True"))
     np.testing.assert_array_equal(read_image(path)[0].data, VOXELS)

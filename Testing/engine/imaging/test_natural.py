@@ -212,6 +212,17 @@ def test_a_cut_tiff(tmp_path, capfd, options, kept):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_that_promises_more_than_it_can_hold(tmp_path, compression):
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), compression=compression)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name in ("ImageLength", "RowsPerStrip"):
+            file.pages[0].tags[name].overwrite(2**26)
+    with pytest.raises(InputError, match=r"^scan\.tif: the header promises 4294967296 bytes"):
+        read_image(path)
+
+
 def test_real_photographs(shared_data):
     grey = next(iter(sorted((shared_data / "nuclei" / "fluorescence" / "images").iterdir())))
     colour = next(iter(sorted((shared_data / "nuclei" / "stained" / "images").iterdir())))

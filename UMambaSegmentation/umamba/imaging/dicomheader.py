@@ -303,7 +303,7 @@ class _Reader:
 
 
 def _text(value: bytes) -> str:
-    return value.decode("ascii", "replace").strip("\0 ")
+    return " ".join(value.decode("ascii", "replace").replace("\0", " ").split())
 
 
 def _decimals(value: bytes) -> tuple[float, ...]:

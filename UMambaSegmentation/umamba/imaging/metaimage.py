@@ -7,6 +7,7 @@ the name of their file; binary, plain or zlib.
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from umamba.errors import InputError
 from umamba.imaging.checks import usable_sizes
 from umamba.imaging.files import checked_input
-from umamba.imaging.image import Image
+from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import Payload, read_voxels
 from umamba.imaging.simpleitk import read_grid
 
@@ -24,6 +25,10 @@ _DTYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4",
     "ULONG": "u4", "LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8",
 }  # fmt: skip
+_GRID_FIELDS = (
+    "NDims", "BinaryData", "TransformMatrix", "Rotation", "Orientation", "Offset", "Position", "Origin",
+    "ElementSpacing", "DimSize", "ElementSize", "ElementNumberOfChannels", "ElementType",
+)  # fmt: skip
 _TRUE = ("true", "1", "yes", "t", "y")
 
 
@@ -43,7 +48,7 @@ def read_metaimage(path: Path) -> list[Image]:
     payload = _payload(path, fields, data_start, voxel_bytes)
     payload.check(voxel_bytes)
     warnings = _check_fields(fields, len(size), name)
-    geometry = read_grid(path, "MetaImageIO")
+    geometry = _grid(fields, path)
     if geometry.size != size:
         raise InputError(f"{name}: its header is contradictory about its size; save it again")
     voxels = read_voxels(payload, (*geometry.shape, components), dtype)
@@ -57,6 +62,20 @@ def read_metaimage(path: Path) -> list[Image]:
         )
         for channel in range(components)
     ]
+
+
+def _grid(fields: dict[str, str], path: Path) -> Geometry:
+    """ITK's grid for these fields, which it gets in a file of their own: MetaIO prints what it dislikes."""
+    lines = [f"{key} = {fields[key]}" for key in _GRID_FIELDS if key in fields]
+    with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
+        bare = Path(folder) / "header.mha"
+        bare.write_text(
+            "\n".join(["ObjectType = Image", *lines, f"{_LAST_KEY} = LOCAL", ""]), encoding="utf-8"
+        )
+        try:
+            return read_grid(bare, "MetaImageIO")
+        except InputError as error:
+            raise InputError(str(error).replace(bare.name, path.name)) from error
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:

@@ -32,6 +32,9 @@ _PNG_HEADER_AT = 16
 _PNG_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_GREY_ALPHA = 4
 _PNG_DEEP_BITS = 16
+# TIFF's number for pixels that are not compressed, and more than LZW or deflate can make of a byte.
+_PLAIN = 1
+_LARGEST_INFLATION = 4096
 _COLOURS = 3
 _LONGEST_JSON_BYTES = 1 << 16
 # tifffile's letters: rows, columns, values of a pixel; any other axis counts pages.
@@ -96,13 +99,15 @@ def read_tiff(path: Path) -> list[Image]:
                 raise InputError(f"{name}: holds {len(file.series)} images of several kinds; save them apart")
             series = file.series[0]
             page: Any = series.keyframe
-            check_memory(math.prod(series.shape) * series.dtype.itemsize, name)
+            _check_tiff(path, math.prod(series.shape) * series.dtype.itemsize, page.compression == _PLAIN)
             pixels, axes = series.asarray(), series.axes
             colormap = page.colormap if page.photometric.name == "PALETTE" else None
     except InputError:
         raise
     except Exception as error:  # tifffile raises whatever its decoders raise
         raise InputError(f"{name}: cannot be read as TIFF ({_short(error)}); export it again") from error
+    if len(axes) != pixels.ndim:
+        raise InputError(f"{name}: its header is contradictory about its axes; export it again")
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     kept = [axis for axis, size in enumerate(pixels.shape) if size > 1 or axes[axis] in _ROW_COLUMN]
@@ -121,6 +126,16 @@ def read_tiff(path: Path) -> list[Image]:
         f"{name}: has axes of sizes {' x '.join(map(str, pixels.shape))} ({axes}); save one flat image, or a "
         "stack of grey pages"
     )
+
+
+def _check_tiff(path: Path, promised: int, plain: bool) -> None:
+    present = path.stat().st_size * (1 if plain else _LARGEST_INFLATION)
+    if promised > present:
+        raise InputError(
+            f"{path.name}: the header promises {promised} bytes of pixels, the file has room for {present} "
+            "at most; it is cut off or damaged: export it again"
+        )
+    check_memory(promised, path.name)
 
 
 @contextmanager
