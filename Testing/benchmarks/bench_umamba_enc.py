@@ -2,9 +2,9 @@
 
     python Testing/benchmarks/bench_umamba_enc.py [--features 16] [--patch 32 96 96] [--shape 48 128 128]
 
-Both networks have random weights and run through `umamba.segment`, without mirroring, each in its own process;
-the ratios say what the Mamba layers (one after every encoder stage) cost in time and memory. The plan is printed
-beside what was taken.
+Both networks have random weights and run through `umamba.segment` without mirroring, each in its own process.
+The ratios say what the Mamba layers, one after every encoder stage, cost in time and memory. The plan is
+printed beside what was taken.
 """
 
 from __future__ import annotations
