@@ -107,7 +107,7 @@ def main() -> None:
         plans = fork_plans(arguments.patch, arguments.features)
         base: dict[str, Any] | None = None
         print(
-            f"{'network':16} {'tiles':>5} {'seconds':>8} {'GB':>6} {'planned GB':>10} {'time':>6} {'memory':>7}"
+            f"{'network':16} {'tiles':>5} {'seconds':>8} {'GB':>6} {'planned':>8} {'time':>6} {'memory':>7}"
         )
         for trainer, network in NETWORKS.items():
             model = write_results_folder(folder, plans, trainer)
@@ -117,11 +117,12 @@ def main() -> None:
                 raise SystemExit(done.stderr)
             report = json.loads(done.stdout.splitlines()[-1])
             base = base or report
+            taken, planned = report["peak_bytes"] / 1e9, report["planned_bytes"] / 1e9
             time_ratio = report["seconds"] / base["seconds"]
             memory_ratio = report["peak_bytes"] / base["peak_bytes"]
             print(
-                f"{network:16} {report['tiles']:5} {report['seconds']:8.1f} {report['peak_bytes'] / 1e9:6.2f} "
-                f"{report['planned_bytes'] / 1e9:10.2f} {time_ratio:6.2f} {memory_ratio:7.2f}",
+                f"{network:16} {report['tiles']:5} {report['seconds']:8.1f} {taken:6.2f} {planned:8.2f} "
+                f"{time_ratio:6.2f} {memory_ratio:7.2f}",
                 flush=True,
             )
 
