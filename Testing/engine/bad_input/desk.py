@@ -71,11 +71,9 @@ def start(words: Sequence[object], environment: Mapping[str, str] | None = None,
     """Begin a command line in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "umamba", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         env=dict(os.environ if environment is None else environment) | {"OMP_NUM_THREADS": "1"},
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
     )
 
 
@@ -125,7 +123,7 @@ class Desk:
         """Segment what must be refused."""
         images = image if isinstance(image, list) else [image]
         output = self.outputs / "labels.nii.gz"
-        call = ["segment", *images, "-o", output, "--model", model, "--device", "cpu", *words]
+        call = ["segment", *images, "-o", output, "--model", model, "--device", "cpu", "--no-mirror", *words]
         line = self.refuses(call, found, advice)
         assert not list(self.outputs.iterdir())
         return line
@@ -136,7 +134,17 @@ class Desk:
         output = self.outputs / name
         before = contents(self.temporary, self.home)
         answer = self.run(
-            "segment", *images, "-o", output, "--model", model, "--device", "cpu", "--json", *words
+            "segment",
+            *images,
+            "-o",
+            output,
+            "--model",
+            model,
+            "--device",
+            "cpu",
+            "--no-mirror",
+            "--json",
+            *words,
         )
         assert answer.status == 0, answer.err
         assert contents(self.temporary, self.home) == before

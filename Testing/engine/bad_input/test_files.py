@@ -63,11 +63,16 @@ def png_bytes(width: int, height: int, data: bytes) -> bytes:
     """A grey PNG of 8 bits whose header says this size, whatever its data."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -81,7 +86,9 @@ def test_nothing_is_wrong_with_the_whole_file(desk, mr, scan, expected):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_row_1_empty_file(desk, mr, suffix):
-    desk.refuses_image(desk.save(f"scan{suffix}", b""), mr, f"scan{suffix}: the file is empty", "export it again")
+    desk.refuses_image(
+        desk.save(f"scan{suffix}", b""), mr, f"scan{suffix}: the file is empty", "export it again"
+    )
 
 
 def test_row_1_empty_folder(desk, mr):
@@ -106,7 +113,9 @@ def test_row_1_text_file_with_the_name_of_an_image(desk, mr, suffix):
 
 
 def test_row_1_a_few_bytes(desk, mr):
-    desk.refuses_image(desk.save("scan.nii.gz", gzip.compress(b"x")), mr, "is no NIfTI file", "export it again")
+    desk.refuses_image(
+        desk.save("scan.nii.gz", gzip.compress(b"x")), mr, "is no NIfTI file", "export it again"
+    )
 
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
@@ -121,7 +130,9 @@ def test_row_2_gzip_cut(desk, mr, image, part):
 @pytest.mark.parametrize("missing", [1, GZIP_TRAILER_BYTES])
 def test_row_2_gzip_without_its_end(desk, mr, image, missing):
     whole = gzip.compress(nifti_bytes(image))
-    desk.refuses_image(desk.save("scan.nii.gz", whole[:-missing]), mr, "the file ends early", "export it again")
+    desk.refuses_image(
+        desk.save("scan.nii.gz", whole[:-missing]), mr, "the file ends early", "export it again"
+    )
 
 
 def test_row_2_gzip_with_a_wrong_checksum(desk, mr, image):
@@ -204,7 +215,9 @@ LARGER = (SHAPE[2], SHAPE[1], SHAPE[0] + 1)
 LARGER_TEXT = " ".join(map(str, LARGER))
 
 
-@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "packed.nrrd", "scan.mha", "packed.mha"])
+@pytest.mark.parametrize(
+    "name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "packed.nrrd", "scan.mha", "packed.mha"]
+)
 def test_row_4_one_slice_less_than_declared(desk, mr, image, name):
     nifti = nifti_bytes(image, size=LARGER)
     content = {
@@ -219,7 +232,9 @@ def test_row_4_one_slice_less_than_declared(desk, mr, image, name):
 
 
 def test_row_4_dicom_pixels_fewer_than_rows(desk, mr):
-    desk.refuses_image(series(desk.inputs / "series", Rows=8), mr, "bytes of pixels", "export the series again")
+    desk.refuses_image(
+        series(desk.inputs / "series", Rows=8), mr, "bytes of pixels", "export the series again"
+    )
 
 
 def test_row_4_dicom_length_beyond_the_file(desk, mr):

@@ -99,7 +99,23 @@ def test_row_6_constant_colours(desk, tmp_path):
     assert labels.shape == (18, 20)
 
 
-TYPES = ("i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", "<i8", "<u8", "<f4", ">f4", "<f8", ">f8")
+TYPES = (
+    "i1",
+    "u1",
+    "<i2",
+    ">i2",
+    "<u2",
+    ">u2",
+    "<i4",
+    ">i4",
+    "<u4",
+    "<i8",
+    "<u8",
+    "<f4",
+    ">f4",
+    "<f8",
+    ">f8",
+)
 
 
 @pytest.mark.parametrize("kind", TYPES)

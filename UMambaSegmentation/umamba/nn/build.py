@@ -13,6 +13,7 @@ from umamba.nn.network import Network
 from umamba.nn.operators import Arguments
 from umamba.nn.umamba import CURRENT, GENERATIONS, UMambaBot, UMambaEnc
 from umamba.nn.unet import PlainConvUNet, ResidualEncoderUNet
+from umamba.ops.caches import house_torch_cache
 from umamba.plans import Architecture, Configuration, Dataset, Plans, parse_dataset, parse_plans
 from umamba.plans.architecture import BOT, ENC, PLAIN, RESIDUAL
 
@@ -77,6 +78,7 @@ def build(
     Raises:
         ModelError: Unknown class or generation, or a network that cannot be.
     """
+    house_torch_cache()
     architecture = configuration.architecture
     name = network or architecture.network_class
     if network is None:

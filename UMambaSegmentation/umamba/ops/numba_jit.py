@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +18,7 @@ from typing import Any
 
 import numba
 
+from umamba.ops.caches import cache_root, usable
 from umamba.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -82,21 +81,12 @@ def cache_folder() -> Path | None:
     numba notices a change in a kernel's own file only, not in what the kernel inlines: hence the digest of
     all files of the package that hold kernels.
     """
-    root = os.environ.get("UMAMBA_CACHE")
-    if not root:
-        import platformdirs
-
-        root = platformdirs.user_cache_dir("umamba", appauthor=False)
-    if not Path(root).is_absolute():  # no home folder: "~" could not be expanded
+    root = cache_root()
+    if root is None:
         return None
     digest = hashlib.sha256(__version__.encode())
     for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         if "numba" in source.stem or "kernels" in source.stem:
             digest.update(source.read_bytes())
-    folder = Path(root) / "kernels" / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return None
+    folder = root / "kernels" / digest.hexdigest()[:16]
+    return folder if usable(folder) else None
