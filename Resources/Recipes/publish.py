@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import umamba
-from umamba.models.card import CARD_FILE, Card
+from umamba.models.card import CARD_FILE, Card, card_bytes, read_card
 from umamba.models.convert import write_model
 from umamba.models.results import read_results
 from umamba.models.safetensors_file import read_arrays, write_arrays
@@ -65,7 +65,7 @@ def accuracy(dice: np.ndarray, keys: Sequence[str], data: str) -> list[dict[str,
 
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write card.json with the hashes of all other files."""
+    """Write card.json with the hashes of all other files, checked against the schema, in the card's order."""
     files = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
@@ -73,6 +73,7 @@ def write_card(folder: Path, content: Mapping[str, Any]) -> None:
     }
     text = json.dumps({**content, "files": files}, indent=2, ensure_ascii=False) + "\n"
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    (folder / CARD_FILE).write_bytes(card_bytes(read_card(folder)))
 
 
 def write_full(results: Path, folder: Path, texts: Mapping[str, Any]) -> Card:
