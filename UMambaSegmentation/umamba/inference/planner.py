@@ -63,10 +63,12 @@ def make_plan(
         backend: Name of the selective scan's backend.
 
     Raises:
-        InputError: `request.max_memory_bytes` is below what the least plan needs.
+        InputError: `request.max_memory_bytes`, or all memory of this computer, is below what the least
+            plan needs.
     """
     notes = [device.note] if device.note and request.device == "auto" else []
-    limit = request.max_memory_bytes
+    computer = psutil.virtual_memory().total + psutil.swap_memory().total
+    limit = min(request.max_memory_bytes or computer, computer)
     plan = None
     for one_at_a_time in (False, True):
         if one_at_a_time and max(len(entry) for entry in folds) == 1:
@@ -74,13 +76,19 @@ def make_plan(
         plan = _predict(
             stages, request, device, folds, mirror_axes, output_bytes, loaded, backend, one_at_a_time
         )
-        if limit is None or plan.peak_ram_bytes <= limit:
+        if plan.peak_ram_bytes <= limit:
             if one_at_a_time:
-                notes.append("one fold in memory at a time, to stay within --max-memory")
+                bound = "this computer's memory" if limit == computer else "--max-memory"
+                notes.append(f"one fold in memory at a time, to stay within {bound}")
             return replace(plan, notes=tuple(notes))
     assert plan is not None
+    if limit == computer:
+        raise InputError(
+            f"this run needs at least {_gigabytes(plan.peak_ram_bytes)} GB of memory, this computer has "
+            f"{_gigabytes(computer)} GB; cut a region of interest, or check the image's spacing"
+        )
     raise InputError(
-        f"max_memory: {_gigabytes(limit or 0)} GB is too little; this run needs at least "
+        f"max_memory: {_gigabytes(limit)} GB is too little; this run needs at least "
         f"{_gigabytes(plan.peak_ram_bytes)} GB (a region of interest would lower that)"
     )
 
