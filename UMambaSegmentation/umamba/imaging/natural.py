@@ -129,13 +129,13 @@ def read_tiff(path: Path) -> list[Image]:
 
 
 def _check_tiff(path: Path, promised: int, plain: bool) -> None:
+    check_memory(promised, path.name)
     present = path.stat().st_size * (1 if plain else _LARGEST_INFLATION)
     if promised > present:
         raise InputError(
             f"{path.name}: the header promises {promised} bytes of pixels, the file has room for {present} "
             "at most; it is cut off or damaged: export it again"
         )
-    check_memory(promised, path.name)
 
 
 @contextmanager
