@@ -7,7 +7,7 @@ birth and death is counted.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from umamba.nn.mamba import Mamba
 
 _CONVOLUTIONS = (torch.ops.aten.convolution.default,)
 
@@ -107,24 +109,24 @@ def trace_tile(
 
 
 class _ScanElements:
-    """Counts tokens x channels x states over the Mamba layers of a network, by forward hooks."""
+    """Counts tokens x channels x states over the Mamba blocks of a network while it runs."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.total = 0
-        self._handles = [
-            module.register_forward_pre_hook(self._hook, with_kwargs=True)
-            for module in network.modules()
-            if any(hasattr(child, "A_log") for child in module.children())
-        ]
+        self._blocks = [module for module in network.modules() if isinstance(module, Mamba)]
+        for block in self._blocks:
+            # Blocks are advanced piece by piece and not called, so a forward hook would see nothing.
+            block.__dict__["advance"] = self._counting(block)
 
-    def _hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = next(value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
-        for child in module.children():
-            states = getattr(child, "A_log", None)
-            if isinstance(states, torch.Tensor):
-                width = int(states.shape[0]) // 2
-                self.total += int(tokens.numel() // width) * int(states.numel())
+    def _counting(self, block: Mamba) -> Callable[..., Any]:
+        advance = block.advance
+
+        def counted(tokens: torch.Tensor, *rest: Any) -> Any:  # noqa: ANN401
+            self.total += tokens.shape[0] * tokens.shape[2] * block.A_log.numel()
+            return advance(tokens, *rest)
+
+        return counted
 
     def remove(self) -> None:
-        for handle in self._handles:
-            handle.remove()
+        for block in self._blocks:
+            del block.__dict__["advance"]
