@@ -63,3 +63,15 @@ def test_a_forked_child_has_a_pool_of_its_own() -> None:
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_without_a_new_thread_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_pool", None)
+    monkeypatch.setattr(threads, "_pool_size", 0)
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    done: list[int] = []
+    threads.run(done.append, 5, threads=2)
+    assert sorted(done) == [0, 1, 2, 3, 4]

@@ -38,7 +38,11 @@ def _submit(work: Callable[[], None], count: int) -> list[Future[None]]:
             if _pool is not None:
                 _pool.shutdown(wait=False)  # what it was given it still does
             _pool, _pool_size = ThreadPoolExecutor(count, thread_name_prefix="umamba"), count
-        return [_pool.submit(work) for _ in range(count)]
+        try:
+            return [_pool.submit(work) for _ in range(count)]
+        except RuntimeError:  # the computer starts no thread just now: the caller does all the work
+            _pool, _pool_size = None, 0
+            return []
 
 
 def run(part: Callable[[int], object], count: int, threads: int | None = None) -> None:
