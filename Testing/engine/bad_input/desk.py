@@ -28,6 +28,8 @@ from umamba.imaging.read import read_image
 PATIENCE_S = 20
 PROCESS_PATIENCE_S = 120
 PREFIX = "umamba: "
+# Several processes at once must not fight over a small machine's cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def start(words: Sequence[object], environment: Mapping[str, str] | None = None,
     return subprocess.Popen(
         [sys.executable, "-m", "umamba", *map(str, words)],
         text=True,
-        env=dict(os.environ if environment is None else environment) | {"OMP_NUM_THREADS": "1"},
+        env=dict(os.environ if environment is None else environment) | ONE_THREAD,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
     )
 

@@ -21,7 +21,7 @@ from engine.bad_input.samples import PATCH, make_image, make_model
 MOST_TIES = 1
 SMALL = 5
 SLICES = 2000
-MANY_PATCH = (32, 24, 24)
+MANY_PATCH = (40, 16, 16)
 
 
 def by_hand(model, image: np.ndarray) -> np.ndarray:
@@ -120,8 +120,8 @@ def test_row_8_smaller_on_one_axis_larger_on_the_others(desk, mr):
 
 def test_row_9_two_thousand_slices(desk, tmp_path):
     """What the process takes, as the operating system counts it, stays below what the plan announced."""
-    model = make_model(tmp_path / "long", patch=MANY_PATCH)
-    path = desk.save("scan.nii", nifti_bytes(make_image((SLICES, 24, 24))))
+    model = make_model(tmp_path / "long", patch=MANY_PATCH, features=(2, 4))
+    path = desk.save("scan.nii", nifti_bytes(make_image((SLICES, 16, 16))))
     output = desk.outputs / "labels.nii"
     words = ["segment", path, "-o", output, "--model", model, "--device", "cpu", "--no-mirror", "--json"]
     with (desk.temporary / "out").open("w+") as out, (desk.temporary / "err").open("w+") as err:
@@ -135,4 +135,4 @@ def test_row_9_two_thousand_slices(desk, tmp_path):
     (plan,) = [event for event in events if event["event"] == "plan"]
     assert plan["tiles"] > SLICES / MANY_PATCH[0]
     assert usage.ru_maxrss * 1024 <= plan["peak_ram_bytes"]
-    assert labels_of(output).shape == (SLICES, 24, 24)
+    assert labels_of(output).shape == (SLICES, 16, 16)

@@ -20,9 +20,11 @@ LARGEST_SPACING_MM = 1e3
 # mm. Outside: rare, but there are microscopes and coarse scouts.
 USUAL_SPACING_MM = (1e-2, 20.0)
 # Largest entry of |D^T D - 1|. Below the first: the rounding of formats that store single precision.
-# Above the second (3 degrees of shear, or 2.5 % of length): the grid is not what a network takes it for.
+# Above the second (3 degrees of shear, or 2.5 % of length) a person should know what a network makes of it.
 ORTHONORMAL_ROUNDING = 2e-5
 ORTHONORMAL_LIMIT = 5e-2
+# Cosine between two axes, of 37 degrees of shear: scanners tilt their gantry by 30 degrees at most.
+SHEAR_LIMIT = 0.6
 # The pipeline computes in single precision; larger values would become infinite there.
 LARGEST_VALUE = float(np.finfo(np.float32).max)
 
@@ -78,12 +80,22 @@ def _direction_warnings(geometry: Geometry, name: str) -> list[str]:
     cosines = np.asarray(geometry.direction, dtype=np.float64).reshape(axes, axes)
     if not np.isfinite(cosines).all():
         raise InputError(f"{name}: its direction cosines are not numbers; repair the header or export again")
-    skew = float(np.abs(cosines.T @ cosines - np.eye(axes)).max())
-    if skew > ORTHONORMAL_LIMIT:
+    products = cosines.T @ cosines - np.eye(axes)
+    length = float(np.abs(np.diag(products)).max())
+    shear = float(np.abs(products - np.diag(np.diag(products))).max())
+    skew = max(length, shear)
+    if length > ORTHONORMAL_LIMIT or shear > SHEAR_LIMIT:
         raise InputError(
             f"{name}: its axes are not at right angles or not of length 1 (off by {skew:.2g}, at most "
-            f"{ORTHONORMAL_LIMIT:g} can be used); resample it to a regular grid first"
+            f"{ORTHONORMAL_LIMIT:g} in length and {SHEAR_LIMIT:g} in angle can be used); resample it to a "
+            "regular grid first"
         )
+    if shear > ORTHONORMAL_LIMIT:
+        return [
+            f"{name}: its axes are not at right angles (tilted by {math.degrees(math.asin(shear)):.1f} "
+            "degrees, as a CT with a tilted gantry); its slices were taken as if they stood upright: "
+            "resampling it to a regular grid may give a better result"
+        ]
     if skew > ORTHONORMAL_ROUNDING:
         return [
             f"{name}: its axes are not quite at right angles or not of length 1 (off by {skew:.1e}); used as "
