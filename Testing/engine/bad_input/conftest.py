@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_builders import nifti_bytes
 
 from engine.bad_input.desk import Desk
 from engine.bad_input.samples import make_image, make_model
+from image_builders import nifti_bytes
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.nnunet_peer import make_dataset, make_plans, write_results_folder
 from scipy.ndimage import gaussian_filter
+
+from peers.nnunet_peer import make_dataset, make_plans, write_results_folder
 
 PATCH = (8, 16, 16)
 # Larger than the patch on every axis, by no whole number of strides.

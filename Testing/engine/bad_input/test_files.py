@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
-from image_builders import dicom_slice, metaimage_bytes, nifti_bytes, nifti_header, nrrd_bytes, save_series
 from PIL import Image as Picture
 
 from engine.bad_input.samples import SHAPE
+from image_builders import dicom_slice, metaimage_bytes, nifti_bytes, nifti_header, nrrd_bytes, save_series
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".tif", ".dcm")
 TEXT = b"Dear colleague, please find the scan attached.\n" * 20
@@ -147,21 +147,22 @@ def test_row_2_other_packed_formats_cut(desk, mr, image, name):
     desk.refuses_image(desk.save(name, whole[: len(whole) * 2 // 3]), mr, "ends early", "export it again")
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("scan.nii", nifti_header((32767,) * 3, FLOAT64) + bytes(1000)),
-        ("scan.nii.gz", gzip.compress(nifti_header((32767,) * 3, FLOAT64) + bytes(1000))),
-        ("scan.nrrd", nrrd_bytes(bytes(1000), sizes="32767 32767 32767")),
-        ("packed.nrrd", nrrd_bytes(gzip.compress(bytes(1000)), sizes="9999999 9999999 9999999", encoding="gzip")),
-        ("scan.mha", metaimage_bytes(bytes(1000), DimSize="32767 32767 32767")),
-        ("packed.mha", metaimage_bytes(zlib.compress(bytes(1000)), DimSize="32767 32767 32767", CompressedData="True")),
-        ("scan.png", png_bytes(2**31 - 1, 2**31 - 1, bytes(1000))),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_row_3_header_of_a_giant(desk, mr, name, content):
-    path = desk.save(name, content)
+THOUSAND = bytes(1000)
+GIANT = "32767 32767 32767"
+GIANTS = {
+    "scan.nii": nifti_header((32767,) * 3, FLOAT64) + THOUSAND,
+    "scan.nii.gz": gzip.compress(nifti_header((32767,) * 3, FLOAT64) + THOUSAND),
+    "scan.nrrd": nrrd_bytes(THOUSAND, sizes=GIANT),
+    "packed.nrrd": nrrd_bytes(gzip.compress(THOUSAND), sizes=GIANT, encoding="gzip"),
+    "scan.mha": metaimage_bytes(THOUSAND, DimSize=GIANT),
+    "packed.mha": metaimage_bytes(zlib.compress(THOUSAND), DimSize=GIANT, CompressedData="True"),
+    "scan.png": png_bytes(2**31 - 1, 2**31 - 1, THOUSAND),
+}
+
+
+@pytest.mark.parametrize("name", GIANTS)
+def test_row_3_header_of_a_giant(desk, mr, name):
+    path = desk.save(name, GIANTS[name])
     with little_memory():
         desk.refuses_image(path, mr, "bytes of voxels, the file has room for", "copy or export it again")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from image_builders import dicom_slice, metaimage_bytes, nifti_bytes, nrrd_bytes, save_series
 
 import umamba
 from engine.bad_input.desk import labels_of
 from engine.bad_input.samples import make_image, make_model
+from image_builders import dicom_slice, metaimage_bytes, nifti_bytes, nrrd_bytes, save_series
 from umamba.imaging.image import Geometry, Image
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])

@@ -9,12 +9,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from image_builders import nifti_bytes, nifti_header
 from PIL import Image as Picture
 
 import umamba
 from engine.bad_input.desk import labels_of, start
 from engine.bad_input.samples import PATCH, make_image, make_model
+from image_builders import nifti_bytes, nifti_header
 
 # Window weights are multiplied and divided again: a voxel whose two best logits are equal but for rounding
 # may go either way.

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from image_builders import dicom_slice, nifti_bytes, nifti_header, nrrd_bytes, save_series
 
 from engine.bad_input.samples import CLASSES, change_json, make_model, only_configuration
+from image_builders import dicom_slice, nifti_bytes, nifti_header, nrrd_bytes, save_series
 
 SCHEMES = ("ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization")
 VOXEL = (4, 9, 11)

@@ -73,7 +73,10 @@ def get(model: str | os.PathLike[str]) -> Model:
         return open_results(path)
     if is_name:
         store.find(text)  # raises, and lists what there is
-    raise ModelError(f"{path.name or text}: there is no such folder")
+    raise ModelError(
+        f"{path.name or text}: there is no such folder; give a model's folder, or an id that `umamba models "
+        "list` shows"
+    )
 
 
 def open_stored(folder: Path) -> Model:
