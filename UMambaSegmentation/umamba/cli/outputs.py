@@ -182,7 +182,8 @@ def _flush(path: Path) -> None:
 
 
 def _same_place(one: Path, other: Path) -> bool:
-    return os.path.normcase(one.absolute().resolve()) == os.path.normcase(other.absolute().resolve())
+    # realpath, for Path.resolve raises where links lead in a circle
+    return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
 
 
 def _why(error: OSError | ValueError) -> str:
