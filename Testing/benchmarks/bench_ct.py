@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peers import nnunet_peer as peer
+from peers.memory import peak_resident_bytes
 
 CLASSES = 14
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
@@ -103,7 +103,7 @@ def run_one(program: str, image: str, model: str, out: str) -> None:
         begin = time.perf_counter()
         labels = peer.predict(predictor, [Path(image)])
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_resident_bytes()
     np.save(out, labels)
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "planned": planned}))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peers import nnunet_peer as peer
+from peers.memory import peak_resident_bytes
 
 CLASSES = 5
 STRIDES = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2))
@@ -81,7 +81,7 @@ def run_one(image: str, model: str) -> None:
     umamba.segment(image, model, device="cpu", mirror=False, on_plan=plans.append)
     report = {
         "seconds": time.perf_counter() - begin,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_resident_bytes(),
         "planned_bytes": plans[0].peak_ram_bytes,
         "tiles": plans[0].tiles,
     }

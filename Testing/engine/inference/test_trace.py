@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+TESTING = Path(__file__).resolve().parents[2]
 
 # The process's real growth differs from the sum of live tensors by the convolution library's own copies
 # and by freed memory that the allocator keeps.
 LEAST, MOST = 0.75, 1.35
 
 SCRIPT = """
-import json, resource, psutil, torch
+import json, psutil, torch
+from peers.memory import peak_resident_bytes
 from peers.nnunet_peer import make_plans, make_dataset
 from umamba import nn
 from umamba.inference.trace import trace_tile
@@ -28,9 +32,8 @@ torch.set_num_threads(1)
 with torch.inference_mode():
     network(torch.zeros(1, 1, 16, 32, 32) if "{network}" != "UMambaEnc" else torch.zeros(1, 1, 48, 96, 96))
     before = psutil.Process().memory_info().rss
-    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     network(torch.zeros(1, 1, 48, 96, 96))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_resident_bytes()
 print(json.dumps([cost.peak_bytes, peak - before, cost.flops, cost.scan_elements]))
 """
 
@@ -39,7 +42,7 @@ print(json.dumps([cost.peak_bytes, peak - before, cost.flops, cost.scan_elements
 def test_peak_of_a_tile_is_as_traced(network: str) -> None:
     script = SCRIPT.format(network=network)
     run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="Testing"
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=TESTING
     )
     traced, measured, flops, elements = json.loads(run.stdout)
     assert LEAST * measured <= traced <= MOST * measured, (traced, measured)
