@@ -69,10 +69,15 @@ def contents(*folders: Path) -> dict[str, bytes | None]:
     }
 
 
-def start(words: Sequence[object], environment: Mapping[str, str] | None = None, **options: Any) -> Any:
+def start(
+    words: Sequence[object],
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[object] = (sys.executable, "-m", "umamba"),
+    **options: Any,
+) -> Any:
     """Begin a command line in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "umamba", *map(str, words)],
+        [str(word) for word in (*command, *words)],
         text=True,
         env=dict(os.environ if environment is None else environment) | ONE_THREAD,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,

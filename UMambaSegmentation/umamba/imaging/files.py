@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,23 @@ def reason(error: OSError | ValueError) -> str:
     if code == errno.ELOOP:
         return "its links lead back to themselves"
     return getattr(error, "strerror", None) or str(error)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of our own among the temporary files, gone at the end of the block.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise InputError(
+            f"the folder for temporary files cannot be written: {reason(error)}; make room there, or set "
+            "TMPDIR to another folder"
+        ) from error
 
 
 def check_space(folder: str | Path, needed_bytes: int) -> None:

@@ -7,14 +7,13 @@ the name of their file; binary, plain or zlib.
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from umamba.errors import InputError
 from umamba.imaging.checks import usable_sizes
-from umamba.imaging.files import checked_input
+from umamba.imaging.files import checked_input, temporary_folder
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import Payload, read_voxels
 from umamba.imaging.simpleitk import read_grid
@@ -67,8 +66,8 @@ def read_metaimage(path: Path) -> list[Image]:
 def _grid(fields: dict[str, str], path: Path) -> Geometry:
     """ITK's grid for these fields, which it gets in a file of their own: MetaIO prints what it dislikes."""
     lines = [f"{key} = {fields[key]}" for key in _GRID_FIELDS if key in fields]
-    with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
-        bare = Path(folder) / "header.mha"
+    with temporary_folder() as folder:
+        bare = folder / "header.mha"
         bare.write_text(
             "\n".join(["ObjectType = Image", *lines, f"{_LAST_KEY} = LOCAL", ""]), encoding="utf-8"
         )

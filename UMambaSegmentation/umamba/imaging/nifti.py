@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from umamba.errors import InputError
+from umamba.imaging.files import temporary_folder
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.niftiforms import NiftiForms, form_warnings, sform_grid
 from umamba.imaging.payload import Payload, is_gzip, read_start, read_voxels
@@ -238,8 +238,8 @@ def _grid(header: NiftiHeader, path: Path) -> Geometry:
 
     ITK gets a bare header in a file of its own: the voxels stay unread, the file's name cannot disturb.
     """
-    with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
-        bare = Path(folder) / "header.nii"
+    with temporary_folder() as folder:
+        bare = folder / "header.nii"
         bare.write_bytes(pack_header(header.size, np.dtype(np.uint8), header.forms) + bytes(4))
         try:
             geometry = read_grid(bare, "NiftiImageIO")

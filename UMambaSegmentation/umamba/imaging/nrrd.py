@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from umamba.errors import InputError
 from umamba.imaging.checks import usable_sizes
-from umamba.imaging.files import checked_input
+from umamba.imaging.files import checked_input, temporary_folder
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.payload import Encoding, Payload, read_voxels
 from umamba.imaging.simpleitk import read_grid
@@ -143,8 +142,8 @@ def _read_header(path: Path) -> tuple[dict[str, str], int]:
 def _grid(fields: dict[str, str], path: Path) -> Geometry:
     """ITK's grid for these fields; it gets them in a file of their own, without the thousands of keys that a
     segmentation may have: its reader takes time with their square."""
-    with tempfile.TemporaryDirectory(prefix="umamba-") as folder:
-        bare = Path(folder) / "header.nrrd"
+    with temporary_folder() as folder:
+        bare = folder / "header.nrrd"
         lines = [f"{key}: {fields[key]}" for key in _GRID_FIELDS if key in fields]
         bare.write_text("\n".join(["NRRD0005", *lines, "encoding: raw", "", ""]), encoding="utf-8")
         try:
