@@ -137,8 +137,15 @@ def test_axes_not_quite_at_right_angles(tmp_path, off, code):
     assert len(warned) == (1 if off >= 1e-4 else 0)
 
 
-@pytest.mark.parametrize("off", [0.1, 1.0])
-def test_sheared_axes_are_refused(tmp_path, off):
+def test_sheared_axes_are_taken_with_a_warning(tmp_path):
+    """Off by a tenth: 5.7 degrees."""
+    srows = (1.0, 0.1, 0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0)
+    (image,) = read_image(write(tmp_path / "a.nii", nifti_bytes(VOXELS, srows=srows)))
+    assert any("tilted by 5.7 degrees" in line for line in image.warnings)
+
+
+@pytest.mark.parametrize("off", [0.8, 1.0])
+def test_axes_at_any_angle_are_refused(tmp_path, off):
     srows = (1.0, off, 0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0)
     path = write(tmp_path / "a.nii", nifti_bytes(VOXELS, srows=srows))
     with pytest.raises(InputError, match=r"a\.nii: .*not at right angles.*resample"):
