@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from umamba.errors import InputError, ModelError
 from umamba.models import store
+from umamba.models.advice import GET_AGAIN, advising
 from umamba.models.archive import Names, pack, unpack, writing
 from umamba.models.card import CARD_FILE, read_card
 from umamba.models.paths import FILE, NOTHING, kind_of
@@ -72,7 +73,7 @@ def install(file: str | os.PathLike[str]) -> str:
     path = Path(file)
     if kind_of(path) != FILE:
         raise ModelError(f"{path.name or path}: there is no such file")
-    with store.staging() as folder:
+    with store.staging() as folder, advising(GET_AGAIN):
         unpack(path, folder, lambda names: _choose(names, path.name))
         ids = _settle(folder, path.name)
         for model_id in ids:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from umamba.errors import ModelError
 from umamba.models import checkpoint as checkpoints
 from umamba.models import safetensors_file, store
+from umamba.models.advice import AS_WRITTEN, GET_AGAIN, advising
 from umamba.models.card import CARD_FILE, Card, read_card
 from umamba.models.model import Arrays, Model
 from umamba.models.paths import FILE, FOLDER, kind_of, reading
@@ -59,11 +60,15 @@ def get(model: str | os.PathLike[str]) -> Model:
     path = Path(text)
     is_name = isinstance(model, str) and path.name == text
     if is_name and store.contains(text):
-        return open_stored(store.find(text).folder)
+        with advising(GET_AGAIN):
+            return open_stored(store.find(text).folder)
     kind = kind_of(path)
     if kind == FOLDER:
         with reading(path):
-            return open_stored(path) if (path / CARD_FILE).is_file() else open_results(path)
+            if not (path / CARD_FILE).is_file():
+                return open_results(path)
+            with advising(GET_AGAIN):
+                return open_stored(path)
     if kind == FILE:
         if path.suffix == ".zip":
             raise ModelError(
@@ -95,8 +100,9 @@ def open_stored(folder: Path) -> Model:
     _check_card(card, configuration, dataset)
 
     def read_fold(fold: str) -> Arrays:
-        check_hash(folder, card, fold_file(fold))
-        return safetensors_file.read_arrays(folder / fold_file(fold))
+        with advising(GET_AGAIN):
+            check_hash(folder, card, fold_file(fold))
+            yield from safetensors_file.read_arrays(folder / fold_file(fold))
 
     return Model(
         card=card,
@@ -119,7 +125,8 @@ def open_results(path: Path) -> Model:
     """
     from umamba.models.results import read_results
 
-    return _of_results(read_results(path))
+    with advising(AS_WRITTEN):
+        return _of_results(read_results(path))
 
 
 def _of_results(results: Results) -> Model:
@@ -141,6 +148,11 @@ def _of_results(results: Results) -> Model:
         files=files,
         previous_stage=None if previous is None else previous.card.id,
     )
+
+    def read_fold(fold: str) -> Arrays:
+        with advising(GET_AGAIN):
+            yield from checkpoints.read_arrays(results.checkpoints[fold])
+
     return Model(
         card=card,
         plans=results.plans,
@@ -150,7 +162,7 @@ def _of_results(results: Results) -> Model:
         mirror_axes=results.mirror_axes,
         folder=results.folder,
         previous=previous,
-        read_fold=lambda fold: checkpoints.read_arrays(results.checkpoints[fold]),
+        read_fold=read_fold,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from umamba.errors import ModelError
 from umamba.models import store
 from umamba.models.accuracy import SUMMARY, measured_accuracy
+from umamba.models.advice import AS_WRITTEN, GET_AGAIN, advising
 from umamba.models.archive import Names, check_space, unpack
 from umamba.models.card import check_id, check_orientation
 from umamba.models.convert import left_out, stored_bytes, write_model
@@ -105,10 +106,12 @@ def import_results(
     with ExitStack() as stack:
         if source.suffix == ".zip" and kind_of(source) == FILE:
             folder = stack.enter_context(store.staging())
-            unpack(source, folder, _choose)
-            results = _read_unpacked(folder, source.name)
+            with advising(AS_WRITTEN):
+                unpack(source, folder, _choose)
+                results = _read_unpacked(folder, source.name)
         else:
-            results = read_results(source)
+            with advising(AS_WRITTEN):
+                results = read_results(source)
         stages = _stages(results, id, name)
         for stage in stages:
             store.check_free(stage.id)
@@ -174,7 +177,7 @@ def _report(stage: _Stage) -> ImportReport:
 
 def _store(stages: list[_Stage], orientation: str) -> list[bool]:
     """Write every stage beside the store's models, then move them in together."""
-    with store.staging() as folder:
+    with store.staging() as folder, advising(GET_AGAIN):
         check_space(folder, sum(stored_bytes(stage.results) for stage in stages))
         for stage in stages:
             write_model(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from umamba.errors import ModelError
+from umamba.models.advice import GET_AGAIN, advising
 from umamba.models.card import Card
 from umamba.plans import Configuration, Dataset, Plans
 
@@ -82,5 +83,6 @@ class Model:
                 generation=self.card.network.generation,
                 deep_supervision=deep_supervision,
             )
-        nn.load_weights(network, weights)
+        with advising(GET_AGAIN):
+            nn.load_weights(network, weights)
         return network.to(device).eval()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from umamba.errors import ModelError
 from umamba.models import store
+from umamba.models.advice import GET_AGAIN, advising
 from umamba.models.card import CARD_FILE
 from umamba.models.folder import check_hash, fold_file, open_stored, stored_folds
 from umamba.models.model import Model
@@ -37,7 +38,8 @@ def verify(model_id: str) -> Verified:
     Raises:
         ModelError: Naming the first thing that is wrong.
     """
-    return verify_folder(store.find(model_id).folder)
+    with advising(GET_AGAIN):
+        return verify_folder(store.find(model_id).folder)
 
 
 def verify_folder(folder: str | os.PathLike[str]) -> Verified:
