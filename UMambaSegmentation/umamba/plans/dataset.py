@@ -41,7 +41,7 @@ def parse_dataset(raw: Mapping[str, Any]) -> Dataset:
     if not 1 <= len(channels) <= MAX_CHANNELS:
         raise ModelError(f"dataset.json: {len(channels)} channels found, 1 to {MAX_CHANNELS} wanted")
     if set(channels) != {str(index) for index in range(len(channels))}:
-        raise ModelError(f'dataset.json: {key} must be numbered "0", "1", ...; found {sorted(channels)[:5]}')
+        raise ModelError(f'dataset.json: {key} must be numbered "0", "1", ..., not {sorted(channels)[:5]}')
     reader = raw.get("overwrite_image_reader_writer")
     return Dataset(
         channel_names=tuple(

@@ -10,6 +10,8 @@ from umamba.errors import ModelError
 
 # nnU-Net's largest known plans and fingerprints are under 1 MB; a file beyond this is not one of them.
 MAX_JSON_BYTES = 32_000_000
+# Far beyond any number of a plans file, and below the length that Python itself refuses.
+_MAX_DIGITS = 1_000
 _ESCAPED_SURROGATE = "\\ud"
 
 
@@ -26,7 +28,11 @@ def parse_json(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         document = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         found = json.loads(
-            document, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+            document,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_short_integer,
+            object_pairs_hook=_unique_keys,
         )
         if _ESCAPED_SURROGATE in document.lower():  # half of an escaped pair could not be written again
             json.dumps(found, ensure_ascii=False).encode()
@@ -64,6 +70,12 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{number[:40]} is too large for a number")
     return value
+
+
+def _short_integer(number: str) -> int:
+    if len(number) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(number)} digits")
+    return int(number)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
