@@ -78,7 +78,10 @@ def store_folder() -> Path:
         return Path(home) / "models"
     from platformdirs import user_data_dir
 
-    folder = Path(user_data_dir("umamba", appauthor=False))
+    try:
+        folder = Path(user_data_dir("umamba", appauthor=False))
+    except RuntimeError:  # later versions of platformdirs say it so
+        folder = Path("~")
     if not folder.is_absolute():  # "~" stays as it is when nobody can say where home lies
         raise InputError("no home folder for the model store; set UMAMBA_HOME to a folder of yours")
     return folder / "models"

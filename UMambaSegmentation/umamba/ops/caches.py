@@ -16,7 +16,10 @@ def cache_root() -> Path | None:
     if not root:
         import platformdirs
 
-        root = platformdirs.user_cache_dir("umamba", appauthor=False)
+        try:
+            root = platformdirs.user_cache_dir("umamba", appauthor=False)
+        except RuntimeError:  # later versions of platformdirs say it so
+            return None
     return Path(root) if Path(root).is_absolute() else None  # "~" could not be expanded
 
 

@@ -92,7 +92,9 @@ def _check_values(values: list[int], ignore: int | None) -> None:
         raise ModelError("dataset.json: no label besides the background")
     if values != list(range(1, len(values) + 1)):
         missing = next(v for v in range(1, values[-1] + 1) if v not in values)
-        raise ModelError(f"dataset.json: label values must run from 0 without a gap, and {missing} is missing")
+        raise ModelError(
+            f"dataset.json: label values must run from 0 without a gap, and {missing} is missing"
+        )
     if ignore is not None and ignore != len(values) + 1:
         raise ModelError(
             f"dataset.json: the ignore label is {ignore}, the highest label + 1 is {len(values) + 1}"
