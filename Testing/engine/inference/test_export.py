@@ -79,6 +79,17 @@ def test_regions_write_in_their_order() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_regions_keep_their_overlap() -> None:
+    logits = np.full((3, 1, 1, 2), -1, dtype=np.float32)
+    logits[0, ..., 0] = 1  # whole only
+    logits[1, ..., 1] = 1  # core without whole: the label map shows 2, the regions say which
+    layout = make_layout((1, 1, 2), (1, 1, 2))
+    bits = np.zeros((1, 1, 2), dtype=np.uint8)
+    labels = export(logits, layout, REGIONS, 1, regions=bits)
+    assert labels[0, 0].tolist() == [1, 2]
+    assert bits[0, 0].tolist() == [0b001, 0b010]
+
+
 def test_the_lowest_label_wins_a_tie() -> None:
     logits = np.zeros((4, 2, 2, 2), dtype=np.float32)
     logits[1:3] = 1

@@ -54,7 +54,7 @@ def _write_preview(path: Path, result: Result, prepared: Prepared) -> None:
     draw_preview(
         [channel.original for channel in prepared.channels],
         result.labels,
-        result.model.labels if result.classes is None else (),
+        result.segments if result.classes is None else (),
         path,
         voxels=None if result.classes is not None else {v.label: v.voxels for v in result.volumes()},
         ct=result.image.modality in (None, "CT") and normalization[0] == "CTNormalization",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from umamba.errors import InputError
 from umamba.events import CancelCallback, Monitor, ProgressCallback
 from umamba.inference.request import GIGABYTE, Request
 from umamba.inference.result import Result
@@ -20,10 +22,10 @@ def segment(
     model: str | Path | Model | LoadedModel,
     *,
     device: str = "auto",
-    labels: Sequence[str | int] | None = None,
+    labels: str | Sequence[str | int] | None = None,
     roi: Sequence[float] | None = None,
     around: Sequence[float] | None = None,
-    folds: str | Sequence[str | int] = "all",
+    folds: str | int | Sequence[str | int] = "all",
     mirror: bool | None = None,
     step: float = 0.5,
     max_memory: float | None = None,
@@ -76,10 +78,10 @@ def plan(
     model: str | Path | Model | LoadedModel,
     *,
     device: str = "auto",
-    labels: Sequence[str | int] | None = None,
+    labels: str | Sequence[str | int] | None = None,
     roi: Sequence[float] | None = None,
     around: Sequence[float] | None = None,
-    folds: str | Sequence[str | int] = "all",
+    folds: str | int | Sequence[str | int] = "all",
     mirror: bool | None = None,
     step: float = 0.5,
     max_memory: float | None = None,
@@ -100,23 +102,42 @@ def plan(
 
 def _request(
     device: str,
-    labels: Sequence[str | int] | None,
+    labels: str | Sequence[str | int] | None,
     roi: Sequence[float] | None,
     around: Sequence[float] | None,
-    folds: str | Sequence[str | int],
+    folds: str | int | Sequence[str | int],
     mirror: bool | None,
     step: float,
     max_memory: float | None,
     threads: int | None,
 ) -> Request:
+    limit = None if max_memory is None else _numbers("max_memory", [max_memory])[0]
     return Request(
         device=device,
-        labels=None if labels is None else tuple(labels),
-        roi=None if roi is None else tuple(float(value) for value in roi),
-        around=None if around is None else tuple(float(value) for value in around),
-        folds=folds if isinstance(folds, str) else tuple(str(fold) for fold in folds),
+        labels=None if labels is None else tuple(labels.split(",") if isinstance(labels, str) else labels),
+        roi=None if roi is None else _numbers("roi", roi),
+        around=None if around is None else _numbers("around", around),
+        folds=_folds(folds),
         mirror=mirror,
-        step=step,
-        max_memory_bytes=None if max_memory is None else int(max_memory * GIGABYTE),
-        threads=threads,
+        step=_numbers("step", [step])[0],
+        max_memory_bytes=None if limit is None else int(limit * GIGABYTE),
+        threads=None if threads is None else int(_numbers("threads", [threads])[0]),
     )
+
+
+def _numbers(option: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Finite numbers; InputError naming the option otherwise."""
+    try:
+        found = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        found = ()
+    if not found or not all(isfinite(value) for value in found):
+        raise InputError(f"{option}: finite numbers are wanted, found {str(values)[:60]}")
+    return found
+
+
+def _folds(folds: str | int | Sequence[str | int]) -> str | tuple[str, ...]:
+    """ "all", or the folds as texts."""
+    asked = folds.split(",") if isinstance(folds, str) else [folds] if isinstance(folds, int) else folds
+    names = tuple(str(fold).strip() for fold in asked)
+    return "all" if names == ("all",) else names

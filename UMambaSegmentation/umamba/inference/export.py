@@ -12,6 +12,7 @@ from umamba.imaging.axis_operator import AxisOperator
 from umamba.imaging.resampling import axis_operators
 from umamba.inference import export_kernels as kernels
 from umamba.inference.preprocessing import Layout
+from umamba.inference.regions import labels_of_regions
 from umamba.plans import Configuration, LabelRules
 
 
@@ -23,11 +24,13 @@ class Sinks:
         labels: (Z, Y, X) uint8 or uint16, written everywhere.
         uncertainty: (Z, Y, X) float32, entropy of the softmax over ln(classes), or None.
         probabilities: (K, Z, Y, X) float32, or None.
+        regions: (Z, Y, X) unsigned integers, one bit a region, for a model with regions; else None.
     """
 
     labels: np.ndarray
     uncertainty: np.ndarray | None = None
     probabilities: np.ndarray | None = None
+    regions: np.ndarray | None = None
 
 
 class PlaneExporter:
@@ -45,7 +48,6 @@ class PlaneExporter:
         )
         self._rules = rules
         self._sinks = sinks
-        self._order = np.array(rules.regions_class_order if rules.has_regions else (), dtype=np.int64)
         self._held: deque[np.ndarray] = deque()
         self._first_held = 0
         self._next_out = 0
@@ -91,7 +93,7 @@ class PlaneExporter:
         key = (start, taps.tobytes())
         sinks = self._sinks
         if key == self._last_taps:  # order 0 along this axis repeats whole planes
-            for sink in (sinks.labels, sinks.uncertainty):
+            for sink in (sinks.labels, sinks.uncertainty, sinks.regions):
                 if sink is not None:
                     sink[out] = sink[out - 1]
             if sinks.probabilities is not None:
@@ -101,19 +103,20 @@ class PlaneExporter:
         first = start - self._first_held
         mixed = kernels.mix_planes([self._held[first + tap] for tap in range(len(taps))], taps)
         rows, columns = self._operators[1], self._operators[2]
-        labels = np.empty(sinks.labels.shape[1:], dtype=sinks.labels.dtype)
-        kernels.label_plane(
-            mixed, rows.start, rows.weights, columns.start, columns.weights, self._order, labels
-        )
-        sinks.labels[out] = labels
+        if self._rules.has_regions:
+            bits = kernels.region_plane(mixed, rows, columns)
+            sinks.labels[out] = labels_of_regions(bits, self._rules.regions_class_order)
+            if sinks.regions is not None:
+                sinks.regions[out] = bits
+        else:
+            sinks.labels[out] = kernels.label_plane(mixed, rows, columns)
         if sinks.uncertainty is not None or sinks.probabilities is not None:
             self._write_soft(out, mixed)
 
     def _write_soft(self, out: int, mixed: np.ndarray) -> None:
         """Probabilities and their entropy for one plane."""
         rows, columns = self._operators[1], self._operators[2]
-        logits = np.empty((mixed.shape[0], *self._sinks.labels.shape[1:]), dtype=np.float32)
-        kernels.resample_plane(mixed, rows.start, rows.weights, columns.start, columns.weights, logits)
+        logits = kernels.resample_plane(mixed, rows, columns)
         if self._rules.has_regions:
             probabilities = 1 / (1 + np.exp(-logits))
             entropy = _binary_entropy(probabilities).mean(axis=0)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+
+from umamba.imaging.axis_operator import AxisOperator
+from umamba.ops.numba_jit import inlined, kernel
+from umamba.ops.threads import run_rows
+
+_PLANES = "Array(float32, 3, 'C', readonly=True)"
+_OPERATOR = "Array(int32, 1, 'C', readonly=True), Array(float32, 2, 'C', readonly=True)"
+_READ = f"{_PLANES}, {_OPERATOR}, {_OPERATOR}"
 
 
 def mix_planes(planes: Sequence[np.ndarray], taps: np.ndarray) -> np.ndarray:
@@ -25,69 +32,32 @@ def all_finite(plane: np.ndarray) -> bool:
         return bool(np.isfinite(np.abs(plane).sum(dtype=np.float64)))
 
 
-@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def label_plane(
-    logits: np.ndarray,
-    row_start: np.ndarray,
-    row_taps: np.ndarray,
-    column_start: np.ndarray,
-    column_taps: np.ndarray,
-    region_order: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """Resample (K, Y, X) logits in plane and write the labels of each row of the image.
-
-    Without regions the first of the largest logits wins. With `region_order` (K values) every channel with
-    a positive logit writes its value, later channels over earlier ones.
-    """
-    heads, _, width = logits.shape
-    rows, columns = labels.shape
-    for row in prange(rows):
-        line = np.empty(width, dtype=np.float32)
-        best = np.full(columns, -np.inf, dtype=np.float32)
-        winner = np.zeros(columns, dtype=np.int32)
-        for head in range(heads):
-            _mix_rows(logits[head], row_start[row], row_taps[row], line)
-            for column in range(columns):
-                value = np.float32(0)
-                first = column_start[column]
-                for tap in range(column_taps.shape[1]):
-                    value += column_taps[column, tap] * line[first + tap]
-                if region_order.shape[0] > 0:
-                    if value > 0:
-                        winner[column] = region_order[head]
-                elif value > best[column]:
-                    best[column] = value
-                    winner[column] = head
-        for column in range(columns):
-            labels[row, column] = winner[column]
+def label_plane(logits: np.ndarray, rows: AxisOperator, columns: AxisOperator) -> np.ndarray:
+    """The first of the largest logits at each place of the image's plane, (rows, columns) uint16."""
+    labels = np.empty((rows.m, columns.m), dtype=np.uint16)
+    run_rows(_label_rows, (*_arguments(logits, rows, columns), labels), rows.m)
+    return labels
 
 
-@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def resample_plane(
-    logits: np.ndarray,
-    row_start: np.ndarray,
-    row_taps: np.ndarray,
-    column_start: np.ndarray,
-    column_taps: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Resample (K, Y, X) float32 in plane into `out` (K, rows, columns)."""
-    heads, rows, columns = out.shape
-    width = logits.shape[2]
-    for row in prange(rows):
-        line = np.empty(width, dtype=np.float32)
-        for head in range(heads):
-            _mix_rows(logits[head], row_start[row], row_taps[row], line)
-            for column in range(columns):
-                value = np.float32(0)
-                first = column_start[column]
-                for tap in range(column_taps.shape[1]):
-                    value += column_taps[column, tap] * line[first + tap]
-                out[head, row, column] = value
+def region_plane(logits: np.ndarray, rows: AxisOperator, columns: AxisOperator) -> np.ndarray:
+    """Bit r is set where the logit of region r is positive, (rows, columns) uint64."""
+    bits = np.empty((rows.m, columns.m), dtype=np.uint64)
+    run_rows(_region_rows, (*_arguments(logits, rows, columns), bits), rows.m)
+    return bits
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def resample_plane(logits: np.ndarray, rows: AxisOperator, columns: AxisOperator) -> np.ndarray:
+    """The logits themselves on the image's plane, (K, rows, columns) float32."""
+    out = np.empty((logits.shape[0], rows.m, columns.m), dtype=np.float32)
+    run_rows(_resample_rows, (*_arguments(logits, rows, columns), out), rows.m)
+    return out
+
+
+def _arguments(logits: np.ndarray, rows: AxisOperator, columns: AxisOperator) -> tuple[np.ndarray, ...]:
+    return np.ascontiguousarray(logits), rows.start, rows.weights, columns.start, columns.weights
+
+
+@inlined()
 def _mix_rows(plane: np.ndarray, first: int, taps: np.ndarray, line: np.ndarray) -> None:
     """Weighted sum of `len(taps)` rows of a plane, starting at row `first`."""
     for column in range(line.shape[0]):
@@ -95,3 +65,79 @@ def _mix_rows(plane: np.ndarray, first: int, taps: np.ndarray, line: np.ndarray)
         for tap in range(taps.shape[0]):
             value += taps[tap] * plane[first + tap, column]
         line[column] = value
+
+
+@inlined()
+def _value(line: np.ndarray, first: int, taps: np.ndarray) -> np.float32:
+    """Weighted sum of `len(taps)` entries of a line, starting at `first`."""
+    value = np.float32(0)
+    for tap in range(taps.shape[0]):
+        value += taps[tap] * line[first + tap]
+    return value
+
+
+@kernel(f"void({_READ}, uint16[:,::1], int64, int64)")
+def _label_rows(
+    logits: np.ndarray,
+    row_start: np.ndarray,
+    row_taps: np.ndarray,
+    column_start: np.ndarray,
+    column_taps: np.ndarray,
+    labels: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    columns = labels.shape[1]
+    line = np.empty(logits.shape[2], dtype=np.float32)
+    best = np.empty(columns, dtype=np.float32)
+    for row in range(begin, end):
+        best[:] = -np.inf
+        labels[row] = 0
+        for head in range(logits.shape[0]):
+            _mix_rows(logits[head], row_start[row], row_taps[row], line)
+            for column in range(columns):
+                value = _value(line, column_start[column], column_taps[column])
+                if value > best[column]:
+                    best[column] = value
+                    labels[row, column] = head
+
+
+@kernel(f"void({_READ}, uint64[:,::1], int64, int64)")
+def _region_rows(
+    logits: np.ndarray,
+    row_start: np.ndarray,
+    row_taps: np.ndarray,
+    column_start: np.ndarray,
+    column_taps: np.ndarray,
+    bits: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    line = np.empty(logits.shape[2], dtype=np.float32)
+    for row in range(begin, end):
+        bits[row] = 0
+        for head in range(logits.shape[0]):
+            bit = np.uint64(1) << np.uint64(head)
+            _mix_rows(logits[head], row_start[row], row_taps[row], line)
+            for column in range(bits.shape[1]):
+                if _value(line, column_start[column], column_taps[column]) > 0:
+                    bits[row, column] |= bit
+
+
+@kernel(f"void({_READ}, float32[:,:,::1], int64, int64)")
+def _resample_rows(
+    logits: np.ndarray,
+    row_start: np.ndarray,
+    row_taps: np.ndarray,
+    column_start: np.ndarray,
+    column_taps: np.ndarray,
+    out: np.ndarray,
+    begin: int,
+    end: int,
+) -> None:
+    line = np.empty(logits.shape[2], dtype=np.float32)
+    for row in range(begin, end):
+        for head in range(logits.shape[0]):
+            _mix_rows(logits[head], row_start[row], row_taps[row], line)
+            for column in range(out.shape[2]):
+                out[head, row, column] = _value(line, column_start[column], column_taps[column])

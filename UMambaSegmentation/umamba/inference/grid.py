@@ -7,6 +7,7 @@ import numpy as np
 from umamba.imaging.image import Geometry
 from umamba.inference.inputs import Channel
 from umamba.inference.region import IndexBox, box_around, box_from_roi
+from umamba.inference.regions import bits_dtype
 from umamba.inference.request import Request
 from umamba.models.model import Model
 
@@ -48,6 +49,8 @@ def output_bytes(full: Geometry, cut: Geometry, model: Model, request: Request) 
         total += voxels * label_bytes
     if cut.shape != full.shape:
         total += part * label_bytes
+    if model.dataset.labels.has_regions:
+        total += voxels * bits_dtype(len(model.dataset.labels.regions)).itemsize
     if request.uncertainty:
         total += 2 * voxels * 4
     if request.probabilities:

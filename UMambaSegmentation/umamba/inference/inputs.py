@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
         allow_grey_repeat=bool(getattr(model.card, "grey_repeat", False)),
         series=series,
     )
+    names = [_names(source) for source in sources]
+    originals = [
+        _without_names(original, names[min(index, len(names) - 1)], model.dataset.channel_names[index])
+        for index, original in enumerate(originals)
+    ]
     check_dimensions(originals, model)
     channels = []
     for original in originals:
@@ -74,6 +80,25 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
             oriented, undo = to_orientation(original, model.card.orientation)
             channels.append(Channel(original, oriented, undo))
     return channels
+
+
+def _names(source: object) -> list[str]:
+    """What a source's file or folder is called, as texts that a warning may begin with."""
+    if not isinstance(source, str | Path):
+        return []
+    path = Path(str(source))
+    return [path.name, Path(str(source).partition("=")[2]).name]
+
+
+def _without_names(image: Image, names: Sequence[str], channel: str) -> Image:
+    """Name the channel in warnings in the file's place: they travel with results, file names may not."""
+    known = sorted({name for name in (*names, *image.files) if name}, key=len, reverse=True)
+    lines = []
+    for line in image.warnings:
+        for name in known:
+            line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"channel {channel}", line)
+        lines.append(line)
+    return replace(image, warnings=tuple(lines))
 
 
 def _identity(array: np.ndarray) -> np.ndarray:

@@ -16,26 +16,26 @@ from umamba.version import __version__
 
 
 def make_provenance(
-    model: Model,
+    stages: Sequence[Model],
     plan: RunPlan,
     request: Request,
     warnings: Sequence[str],
     stage_seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Model, hashes, device, precision, plan, options, engine version and date as plain JSON values."""
-    card = model.card
+    """Model, hashes, device, precision, plan, options, engine version and date as plain JSON values.
+
+    Args:
+        stages: The models that ran; the last one's labels came out.
+        plan, request: How, and what was asked.
+        warnings: Lines for the person.
+        stage_seconds: Time spent in each stage.
+    """
     return {
         "engine": "umamba",
         "engine_version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": {
-            "id": card.id,
-            "name": card.name,
-            "version": card.version,
-            "origin": card.origin,
-            "licence": card.licence,
-            "files": dict(card.files),
-        },
+        "model": _identity(stages[-1]),
+        "previous_stages": [_identity(stage) for stage in stages[:-1]],
         "device": plan.device,
         "device_name": plan.device_name,
         "backend": plan.backend,
@@ -51,4 +51,17 @@ def make_provenance(
         "warnings": list(warnings),
         "software": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "notice": "Research use only. Not a medical device.",
+    }
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    """What tells a model from every other."""
+    card = model.card
+    return {
+        "id": card.id,
+        "name": card.name,
+        "version": card.version,
+        "origin": card.origin,
+        "licence": card.licence,
+        "files": dict(card.files),
     }

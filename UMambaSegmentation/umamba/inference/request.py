@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from umamba.models.model import Model
 
 GIGABYTE = 1_000_000_000
+# More threads than this a core only get in each other's way.
+THREADS_PER_CORE = 8
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Request:
             raise InputError(f"step: {self.step} found, a number above 0 and at most 1 wanted")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads: {self.threads} found, at least 1 wanted")
+        most = THREADS_PER_CORE * (os.cpu_count() or 1)
+        if self.threads is not None and self.threads > most:
+            raise InputError(f"threads: {self.threads} found, at most {most} make sense on this computer")
         if self.max_memory_bytes is not None and self.max_memory_bytes <= 0:
             raise InputError("max_memory: a number of gigabytes above 0 is wanted")
         if self.roi is not None and self.around is not None:
@@ -86,6 +92,10 @@ def choose_labels(model: Model, labels: Sequence[str | int] | None) -> frozenset
     """
     if labels is None:
         return None
+    if model.card.instances is not None:
+        raise InputError(
+            f"labels: model {model.card.id!r} numbers instances; it has no labels to choose from"
+        )
     known: dict[str, int] = {}
     for label in model.card.labels:
         known.setdefault(str(label.value), label.value)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from umamba.imaging.image import Geometry, Image
+from umamba.inference.regions import region_mask
 
 if TYPE_CHECKING:
     from umamba.inference.runplan import RunPlan
-    from umamba.models.card import Card
+    from umamba.models.card import Card, CardLabel
 
 MM3_PER_ML = 1000.0
 SEGMENTATION_SUFFIX = ".seg.nrrd"
@@ -46,7 +47,10 @@ class Result:
         provenance: Model, hashes, device, precision, plan, engine version, date; plain JSON values.
         warnings: What was odd but could be dealt with, one line each.
         stage_seconds: Time spent in each stage.
-        regions: For a model with regions, which values of the label map each region's value stands for.
+        regions: (Z, Y, X) unsigned integers for a model with regions, bit r set inside region r (they may
+            overlap, which the label map cannot show); else None.
+        region_values: The value of each region, in the order of the bits.
+        kept: The label values that were asked for, or None for all.
     """
 
     labels: np.ndarray
@@ -59,7 +63,9 @@ class Result:
     probabilities: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    regions: np.ndarray | None = None
+    region_values: tuple[int, ...] = ()
+    kept: frozenset[int] | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -67,17 +73,35 @@ class Result:
         return self.image.geometry
 
     def volumes(self) -> list[Volume]:
-        """Voxels and ml of every label of the model (of the class map for a model with instances).
+        """Voxels and ml of every label that was asked for (of the class map for a model with instances).
 
-        A region counts all the values that it is made of.
+        Regions that overlap are counted whole, each.
         """
-        counts = count_labels(self.labels if self.classes is None else self.classes)
         voxel_ml = float(np.abs(np.linalg.det(self.geometry.matrix))) / MM3_PER_ML
-        found = []
-        for label in self.model.labels:
-            voxels = int(counts[list(self.regions.get(label.value, (label.value,)))].sum())
-            found.append(Volume(label.value, label.key, label.name, voxels, voxels * voxel_ml))
-        return found
+        if self.regions is None:
+            counts = count_labels(self.labels if self.classes is None else self.classes)
+            voxels = [int(counts[label.value]) for label in self.segments]
+        else:
+            voxels = [int(np.count_nonzero(self.region(label.value))) for label in self.segments]
+        return [
+            Volume(label.value, label.key, label.name, count, count * voxel_ml)
+            for label, count in zip(self.segments, voxels, strict=True)
+        ]
+
+    @property
+    def segments(self) -> tuple[CardLabel, ...]:
+        """The model's labels that were asked for."""
+        return tuple(label for label in self.model.labels if self.kept is None or label.value in self.kept)
+
+    def region(self, value: int) -> np.ndarray:
+        """(Z, Y, X) bool: where the region of this value is, for a model with regions.
+
+        Raises:
+            ValueError: The model has no such region.
+        """
+        if self.regions is None:
+            raise ValueError("the model has no regions")
+        return region_mask(self.regions, self.region_values.index(value))
 
     def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the labels; the suffix says how (.nii.gz .nii .nrrd .mha .seg.nrrd .png .tif).
@@ -90,10 +114,10 @@ class Result:
         """
         from umamba.imaging.write import write_labels
 
-        segments = self.model.labels if self.classes is None else ()
+        segments = self.segments if self.classes is None else ()
         labels: np.ndarray | list[np.ndarray] = self.labels
-        if self.regions and str(path).endswith(SEGMENTATION_SUFFIX):
-            labels = [np.isin(self.labels, self.regions[label.value]) for label in segments]
+        if self.regions is not None and str(path).endswith(SEGMENTATION_SUFFIX):
+            labels = [self.region(label.value) for label in segments]
         write_labels(path, labels, self.image, segments, self.provenance, overwrite)
 
 

@@ -32,6 +32,7 @@ from umamba.inference.predictor import tile_weights, tiling_for
 from umamba.inference.preprocessing import Cropped, Layout, crop, preprocess_cropped
 from umamba.inference.provenance import make_provenance
 from umamba.inference.region import IndexBox
+from umamba.inference.regions import bits_dtype, labels_of_regions
 from umamba.inference.request import Request, choose_folds, choose_labels, choose_mirror_axes
 from umamba.inference.result import Result
 from umamba.inference.runplan import RunPlan
@@ -129,6 +130,7 @@ def prepare(
             ),
             backend=_backend(loaded.model, device.torch),
         )
+    bits_dtype(len(loaded.model.dataset.labels.regions))
     warnings = [line for channel in channels for line in channel.original.warnings]
     warnings += plausibility_warnings(cut, loaded.model)
     if request.mirror and not axes[-1]:
@@ -189,6 +191,10 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
     if instances is not None:
         classes = labels
         labels = number_instances(labels, instances.interior, instances.boundary)
+    elif prepared.kept is not None and "regions" in extras:
+        order = prepared.model.dataset.labels.regions_class_order
+        for plane, bits in zip(labels, extras["regions"], strict=True):
+            plane[...] = labels_of_regions(bits, order, prepared.kept)
     elif prepared.kept is not None:
         labels = keep_labels(labels, prepared.kept)
     warnings = (*prepared.warnings, *notes)
@@ -200,7 +206,11 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
         model=prepared.model.card,
         plan=prepared.plan,
         provenance=make_provenance(
-            prepared.model, prepared.plan, prepared.request, warnings, monitor.stage_seconds
+            [stage.model for stage in prepared.stages],
+            prepared.plan,
+            prepared.request,
+            warnings,
+            monitor.stage_seconds,
         ),
         classes=None if classes is None else to_full_grid(classes, channel, box),
         uncertainty=to_full_grid(extras["uncertainty"], channel, box) if "uncertainty" in extras else None,
@@ -209,7 +219,9 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
         else None,
         warnings=warnings,
         stage_seconds=dict(monitor.stage_seconds),
-        regions=dict(zip(rules.regions_class_order, rules.regions, strict=True)),
+        regions=to_full_grid(extras["regions"], channel, box) if "regions" in extras else None,
+        region_values=rules.regions_class_order,
+        kept=prepared.kept,
     )
 
 
@@ -233,6 +245,8 @@ def _segment_stage(
         wanted["uncertainty"] = np.zeros(image_shape, dtype=np.float32)
     if extras and request.probabilities:
         wanted["probabilities"] = empty_probabilities(rules.heads, image_shape, rules.has_regions)
+    if extras and rules.has_regions:
+        wanted["regions"] = np.zeros(image_shape, dtype=bits_dtype(len(rules.regions)))
 
     def view(array: np.ndarray) -> np.ndarray:
         return array.transpose(layout.forward)[layout.crop_slices]
@@ -245,6 +259,7 @@ def _segment_stage(
         ]
         if "probabilities" in wanted
         else None,
+        regions=view(wanted["regions"]) if "regions" in wanted else None,
     )
     exporter = PlaneExporter(layout, model.configuration, rules, sinks)
     monitor.step("predict", 0, tiling.tiles)
