@@ -15,6 +15,7 @@ from image_builders import nifti_bytes
 LARGEST = 65_535
 TINY_PATCH = (4, 8, 8)
 TINY_SHAPE = (5, 9, 10)
+EVEN = 0.5  # the sigmoid of 0
 NEVER = -1e4  # a logit that cannot win
 LAST = "decoder.seg_layers.0."
 
@@ -72,26 +73,25 @@ def test_row_32_one_label_too_many(desk, tmp_path):
 
 
 def test_row_32_segments_that_overlap(desk, tmp_path, image):
-    """Each region whole, in layers of a segmentation; a label map holds the last one."""
+    """Each region whole, as the network has it, in layers of a segmentation."""
     model = make_model(tmp_path / "model", classes=3)
-    rules = {
-        "labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "inner": 3},
-        "regions_class_order": [1, 2, 3],
-    }
+    regions = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "inner": 3}
+    rules = {"labels": regions, "regions_class_order": [1, 2, 3]}
     change_json(model, "dataset.json", lambda dataset: dataset.update(rules))
-    path = desk.save("scan.nii", nifti_bytes(image))
-    labels = desk.good(path, model)
-    answer = desk.segment(path, model, name="labels.seg.nrrd")
+    path, probabilities = desk.save("scan.nii", nifti_bytes(image)), desk.outputs / "p.npz"
+    answer = desk.segment(path, model, "--probabilities", probabilities, name="labels.seg.nrrd")
     assert answer.err == []
+    inside = np.load(probabilities)["probabilities"] > EVEN
+    assert (inside.sum(axis=0) > 1).any(), "no voxel of two regions"
     volume = sitk.ReadImage(desk.outputs / "labels.seg.nrrd")
     layers = sitk.GetArrayFromImage(volume).reshape(*image.shape, -1)
-    for segment, (name, values) in enumerate({"whole": (1, 2, 3), "core": (2, 3), "inner": (3,)}.items()):
+    voxels = {entry["key"]: entry["voxels"] for entry in answer.result["volumes"]}
+    for segment, name in enumerate(("whole", "core", "inner")):
         layer = int(volume.GetMetaData(f"Segment{segment}_Layer"))
         value = int(volume.GetMetaData(f"Segment{segment}_LabelValue"))
         assert volume.GetMetaData(f"Segment{segment}_ID") == name
-        np.testing.assert_array_equal(layers[..., layer] == value, np.isin(labels, values))
-    volumes = {entry["key"]: entry["voxels"] for entry in answer.result["volumes"]}
-    assert volumes["whole"] == np.count_nonzero(labels)
+        np.testing.assert_array_equal(layers[..., layer] == value, inside[segment])
+        assert voxels[name] == np.count_nonzero(inside[segment])
 
 
 def test_row_32_card_of_many_labels_is_stored(desk, tmp_path):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+
+from engine.bad_input.desk import check_refusal, check_warning, contents, finish, start
+from image_builders import nifti_bytes
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,20 @@ def test_model_file_that_is_not_there(desk, command):
 @pytest.mark.parametrize("words", [[], ["segmnt"], ["models", "lst"], ["batch", "a", "b"], ["segment"]])
 def test_command_that_is_none(desk, words):
     desk.refuses(words, "", "")
+
+
+def test_processes_of_their_own(desk, mr, image, tmp_path):
+    """E and W as the shell sees them: exit status, one line, nothing left, not even beside the process."""
+    constant = desk.save("constant.nii", nifti_bytes(np.full_like(image, 3)))
+    empty = desk.save("empty.nii.gz", b"")
+    before = contents(desk.inputs, desk.temporary, desk.home)
+    output = desk.outputs / "labels.nrrd"
+    words = ["-o", output, "--model", mr, "--device", "cpu", "--no-mirror"]
+    running = [start(["segment", path, *words, "--json"], cwd=tmp_path) for path in (empty, constant)]
+    refused, warned = (finish(process) for process in running)
+    assert [event["kind"] for event in refused.events] == ["input"]
+    check_refusal(replace(refused, out=[]), "empty.nii.gz: the file is empty", "export it again")
+    check_warning(warned, "all voxels have the same value (3)")
+    assert contents(desk.inputs, desk.temporary, desk.home) == before
+    assert [path.name for path in desk.outputs.iterdir()] == [output.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]

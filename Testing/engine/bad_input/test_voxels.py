@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from engine.bad_input.desk import labels_of
 from engine.bad_input.samples import CLASSES, change_json, make_model, only_configuration
 from image_builders import dicom_slice, nifti_bytes, nifti_header, nrrd_bytes, save_series
 
@@ -95,8 +96,10 @@ def test_row_6_constant_colours(desk, tmp_path):
     )
     path = desk.inputs / "scan.png"
     Picture.new("RGB", (20, 18)).save(path)
-    labels = desk.warns(path, model, "all voxels have the same value (0)")
-    assert labels.shape == (18, 20)
+    answer = desk.segment(path, model)
+    told = [f"channel {name}: all voxels have the same value (0); expect an empty result" for name in "RGB"]
+    assert answer.result["warnings"] == answer.result["provenance"]["warnings"] == told
+    assert labels_of(desk.outputs / "labels.nrrd").shape == (18, 20)
 
 
 TYPES = (
