@@ -198,7 +198,9 @@ def test_the_input_is_never_overwritten(call, case, folder):
 
 def test_instances_and_their_classes(call, case, folder):
     (model_id,) = call("models", "import", case.model, "--id", "with-instances").out
-    card_file = Path(json.loads(call("models", "list", "--json").out[0])["models"][0]["folder"]) / "card.json"
+    stored = json.loads(call("models", "list", "--json").out[0])["models"]
+    (own,) = [entry for entry in stored if entry["id"] == model_id]  # never a bundled one
+    card_file = Path(own["folder"]) / "card.json"
     card = json.loads(card_file.read_text())
     card_file.write_text(json.dumps({**card, "instances": {"boundary": 1, "interior": 2}}))
     words = ["--model", model_id, "--folds", "0", "--no-mirror", "--device", "cpu"]

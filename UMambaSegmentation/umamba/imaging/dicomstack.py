@@ -81,7 +81,7 @@ def cosines_of(header: DicomHeader, name: str) -> np.ndarray:
     GDCM replaces a pair that is not quite at right angles by the identity, in silence; here it is kept.
 
     Raises:
-        InputError: A vector whose length is far from 1, or both along one line.
+        InputError: A vector whose length is far from 1, or two that are far from right angles.
     """
     along, down = np.reshape(header.orientation, (2, 3))
     lengths = np.linalg.norm([along, down], axis=1)
@@ -91,7 +91,13 @@ def cosines_of(header: DicomHeader, name: str) -> np.ndarray:
             f"{name}: {header.path.name} has direction cosines that are none ("
             f"{', '.join(f'{value:g}' for value in header.orientation)}); export the series again"
         )
-    return np.column_stack([along / lengths[0], down / lengths[1], across / np.linalg.norm(across)])
+    along, down = along / lengths[0], down / lengths[1]
+    if abs(along @ down) > ORTHONORMAL_LIMIT:  # no gantry's tilt: rows and columns are one detector's
+        raise InputError(
+            f"{name}: {header.path.name} has rows and columns that are not at right angles (off by "
+            f"{abs(along @ down):.2g}); export the series again"
+        )
+    return np.column_stack([along, down, across / np.linalg.norm(across)])
 
 
 def slice_distance(ordered: Sequence[DicomHeader], name: str) -> tuple[float, list[str]]:
