@@ -66,7 +66,7 @@ class RunPlan:
         values["parts"] = dict(self.parts)
         values["folds"] = list(self.folds)
         values["patch_size"] = list(self.patch_size)
-        values["seconds"] = round(self.seconds, 1)
+        values["seconds"] = max(round(self.seconds, 1), 0.1)
         return values
 
 
