@@ -25,10 +25,6 @@ FLOAT = 4
 
 # What the process grows by beside arrays: compiled kernels, library buffers, the allocator's slack.
 RUNTIME_BYTES = 150_000_000
-# oneDNN copies a convolution's input and output into a layout of its own.
-CPU_WORKSPACE_FACTOR = 1.0
-# cuDNN's workspace is bounded by its own heuristics; the share is an estimate for the same kernels.
-GPU_WORKSPACE_FACTOR = 1.0
 # A resampling keeps the source, the result and intermediate axes: so many times the larger of both.
 RESAMPLING_FACTOR = 1.3
 
@@ -112,7 +108,7 @@ def _predict(
     for stage, stage_folds, axes in zip(stages, folds, mirror_axes, strict=True):
         configuration = stage.model.configuration
         tiling = tiling_for(stage.layout.shape, configuration, request.step)
-        cost = tile_cost(stage.model, device.torch.type)
+        cost = tile_cost(stage.model)
         kept = 1 if one_at_a_time else len(stage_folds)
         weights = 0 if loaded else weight_bytes(stage.model) * kept
         slab = _slab_bytes(stage, tiling.patch[0])
@@ -158,10 +154,9 @@ def _predict(
     )
 
 
-def tile_cost(model: Model, device_type: str) -> TileCost:
-    """Cost of one tile of a model's network, traced once for each model folder and kind of device."""
-    factor = CPU_WORKSPACE_FACTOR if device_type == "cpu" else GPU_WORKSPACE_FACTOR
-    cost: TileCost = _traced(_Traceable(model), factor)
+def tile_cost(model: Model) -> TileCost:
+    """Cost of one tile of a model's network, traced once for each model folder."""
+    cost: TileCost = _traced(_Traceable(model))
     return cost
 
 
@@ -200,10 +195,9 @@ def _meta_network(traceable: _Traceable) -> torch.nn.Module:
 
 
 @lru_cache(maxsize=16)
-def _traced(traceable: _Traceable, workspace_factor: float) -> TileCost:
+def _traced(traceable: _Traceable) -> TileCost:
     model = traceable.model
-    network = _meta_network(traceable)
-    return trace_tile(network, input_channels(model), model.configuration.patch_size, workspace_factor)
+    return trace_tile(_meta_network(traceable), input_channels(model), model.configuration.patch_size)
 
 
 def input_channels(model: Model) -> int:

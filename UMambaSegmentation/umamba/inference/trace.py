@@ -18,8 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from umamba.nn.mamba import Mamba
 
-_CONVOLUTIONS = (torch.ops.aten.convolution.default,)
-
 
 @dataclass(frozen=True)
 class TileCost:
@@ -41,12 +39,11 @@ class TileCost:
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of live storages."""
 
-    def __init__(self, workspace_factor: float) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self.made = 0
-        self._workspace_factor = workspace_factor
         self._references: dict[int, int] = {}
 
     def track(self, tensor: torch.Tensor) -> None:
@@ -74,30 +71,22 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         out = func(*args, **(kwargs or {}))
-        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        for tensor in made:
-            self.track(tensor)
-        if func in _CONVOLUTIONS and made:
-            source = args[0].untyped_storage().nbytes()
-            workspace = int(self._workspace_factor * (source + made[0].untyped_storage().nbytes()))
-            self.peak = max(self.peak, self.live + workspace)
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self.track(leaf)
         return out
 
 
-def trace_tile(
-    network: torch.nn.Module, channels: int, patch: Sequence[int], workspace_factor: float = 0.0
-) -> TileCost:
+def trace_tile(network: torch.nn.Module, channels: int, patch: Sequence[int]) -> TileCost:
     """Cost of one tile of (1, channels, *patch) float32.
 
     Args:
         network: A network on the meta device, in evaluation mode.
         channels: Input channels.
         patch: Spatial size of the network's input.
-        workspace_factor: What a convolution's library takes for its own copies, as a share of the
-            convolution's input and output.
     """
     elements = _ScanElements(network)
-    counter = _LiveBytes(workspace_factor)
+    counter = _LiveBytes()
     flops = FlopCounterMode(display=False)
     with torch.inference_mode(), flops, counter:
         tile = torch.empty((1, channels, *patch), device="meta")
