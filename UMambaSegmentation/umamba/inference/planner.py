@@ -24,7 +24,7 @@ from umamba.models.model import Model
 FLOAT = 4
 
 # What the process grows by beside arrays: compiled kernels, library buffers, the allocator's slack.
-RUNTIME_BYTES = 150_000_000
+RUNTIME_BYTES = 220_000_000
 # A resampling keeps the source, the result and intermediate axes: so many times the larger of both.
 RESAMPLING_FACTOR = 1.3
 
