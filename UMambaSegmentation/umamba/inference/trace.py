@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from umamba.nn.mamba import Mamba
 
@@ -44,7 +43,13 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self.made = 0
+        self.flops = 0
         self._references: dict[int, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch's compiler is not wanted here, and asking it to stay away would load it."""
+        return False
 
     def track(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -74,6 +79,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
                 self.track(leaf)
+        self.flops += _flops(func.overloadpacket.__name__, args, out)
         return out
 
 
@@ -87,14 +93,24 @@ def trace_tile(network: torch.nn.Module, channels: int, patch: Sequence[int]) ->
     """
     elements = _ScanElements(network)
     counter = _LiveBytes()
-    flops = FlopCounterMode(display=False)
-    with torch.inference_mode(), flops, counter:
+    with torch.inference_mode(), counter:
         tile = torch.empty((1, channels, *patch), device="meta")
         counter.track(tile)
         out = network(tile)
         del out
     elements.remove()
-    return TileCost(counter.peak, int(flops.get_total_flops()), counter.made, elements.total)
+    return TileCost(counter.peak, counter.flops, counter.made, elements.total)
+
+
+def _flops(operation: str, args: tuple[Any, ...], out: Any) -> int:  # noqa: ANN401
+    """Multiplications and additions of a convolution or a matrix product; 0 for everything else."""
+    if operation.startswith("conv_transpose"):
+        return 2 * int(args[0].numel()) * int(args[1][0].numel())
+    if operation.startswith("conv"):
+        return 2 * int(out.numel()) * int(args[1][0].numel())
+    if operation in ("mm", "bmm", "matmul"):
+        return 2 * int(args[0].numel()) * int(args[1].shape[-1])
+    return 0
 
 
 class _ScanElements:
