@@ -1,0 +1,1 @@
+"""The panel of UMambaSegmentation: everything that runs inside 3D Slicer."""
