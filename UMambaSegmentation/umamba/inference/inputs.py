@@ -17,6 +17,7 @@ from umamba.inference.plausibility import check_dimensions
 from umamba.models.model import Model
 
 NATIVE = "native"
+NARROW = np.dtype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
         allow_grey_repeat=bool(getattr(model.card, "grey_repeat", False)),
         series=series,
     )
+    if all(isinstance(source, str | Path) for source in sources):  # an array in the caller's hands stays it
+        originals = [narrowed(original) for original in originals]
     names = [_names(source) for source in sources]
     originals = [
         _without_names(original, names[min(index, len(names) - 1)], model.dataset.channel_names[index])
@@ -80,6 +83,17 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
             oriented, undo = to_orientation(original, model.card.orientation)
             channels.append(Channel(original, oriented, undo))
     return channels
+
+
+def narrowed(image: Image) -> Image:
+    """The same values in 16 bits where wider integers do not need more: many a CT is stored as int32."""
+    data = image.data
+    if data.dtype.kind not in "iu" or data.dtype.itemsize <= NARROW.itemsize:
+        return image
+    limits = np.iinfo(NARROW)
+    if data.min() < limits.min or data.max() > limits.max:
+        return image
+    return image.with_data(data.astype(NARROW))
 
 
 def _names(source: object) -> list[str]:
