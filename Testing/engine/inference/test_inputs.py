@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from umamba.imaging.image import Geometry, Image
 from umamba.inference.inputs import narrowed
 
