@@ -1,0 +1,53 @@
+"""The private folder of one run: the volume's and the result's arrays, which are patient data."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import slicer
+
+PREFIX = "umamba-panel-"
+# A folder as old as this was left by a Slicer that crashed: no run takes two days.
+STALE_SECONDS = 2 * 24 * 3600
+
+
+class RunFolder:
+    """A folder that only this user can read (mode 700). Whoever makes one removes it on every way out."""
+
+    def __init__(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OSError: The temporary folder cannot be written to.
+        """
+        parent = Path(slicer.app.temporaryPath)
+        _remove_left_behind(parent)
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+
+    def remove(self) -> None:
+        """Remove the folder; on Windows, what the engine still holds goes when the next run begins."""
+        if _remove(self.path):
+            _held.discard(self.path)
+        else:
+            _held.add(self.path)
+
+
+_held: set[Path] = set()
+
+
+def _remove(path: Path) -> bool:
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()
+
+
+def _remove_left_behind(parent: Path) -> None:
+    _held.difference_update({path for path in _held if _remove(path)})
+    with contextlib.suppress(OSError):
+        for path in parent.glob(PREFIX + "*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
