@@ -23,6 +23,7 @@ MAX_CARD_BYTES = 32_000_000
 
 Source = Literal["bundled", "installed", "available"]
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_ID_LENGTH = 100
 _LARGEST = 1e12
@@ -42,7 +43,7 @@ class Label:
         key: The word that options and scripts use.
         name: The words that a person reads.
         color: Red, green, blue, each 0 to 255.
-        terminology: category, type and perhaps modifier, region, each [scheme, code, meaning]; None: not coded.
+        terminology: category, type and perhaps modifier, region: each [scheme, code, meaning].
     """
 
     value: int
@@ -311,7 +312,7 @@ def _accuracy(raw: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 def _text(raw: Mapping[str, Any], key: str) -> str:
     value = raw.get(key)
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+    if not isinstance(value, str) or not value.strip() or _CONTROLS.search(value):
         raise CardError(f"{key}: a line of text wanted")
     return value
 
