@@ -26,6 +26,7 @@ Source = Literal["bundled", "installed", "available"]
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_ID_LENGTH = 100
+_ORIENTATION = re.compile(r"native|(?=.*[RL])(?=.*[AP])(?=.*[SI])[RLAPSI]{3}")
 _LARGEST = 1e12
 _CODES = ("category", "type", "modifier", "region")
 
@@ -150,6 +151,8 @@ def parse_card(raw: Mapping[str, Any], folder: Path, source: Source, size_bytes:
     _text(network, "class")
     _text(network, "configuration")
     _optional(network, "previous_stage", str)
+    if not _ORIENTATION.fullmatch(_text(raw, "orientation")):
+        raise CardError("orientation: native, or three letters such as RAS wanted")
     instances = _optional(raw, "instances", dict)
     if instances and not all(_is_whole(instances.get(part), 1, 65535) for part in ("boundary", "interior")):
         raise CardError("instances: boundary and interior wanted")
