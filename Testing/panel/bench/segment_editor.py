@@ -1,0 +1,63 @@
+"""The Segment Editor's panel, as far as other modules use it: which segmentation and which volume it edits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from PySide6 import QtWidgets
+
+from .widgets.base import stand_in
+from .widgets.qmrml_widget import qMRMLWidget
+
+
+@stand_in
+class qMRMLSegmentEditorWidget(qMRMLWidget):
+    """Slicer: the editor itself. A volume that is set before there is a segmentation is lost, as there."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        self._segmentation: Any = None
+        self._volume: Any = None
+        super().__init__(parent)
+
+    def segmentationNode(self) -> Any:
+        """The segmentation, or None."""
+        return self._segmentation
+
+    def setSegmentationNode(self, node: Any) -> None:
+        """Choose the segmentation; its reference volume comes with it."""
+        if node is self._segmentation:
+            return
+        self._segmentation = node
+        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+        self._volume = node.GetNodeReference(role) if node is not None else None
+
+    def sourceVolumeNode(self) -> Any:
+        """The volume, or None."""
+        return self._volume
+
+    def setSourceVolumeNode(self, node: Any) -> None:
+        """Choose the volume, if there is a segmentation."""
+        if self._segmentation is not None:
+            self._volume = node
+
+
+class SegmentEditorModule:
+    """slicer.modules.segmenteditor."""
+
+    name = title = "SegmentEditor"
+    path = ""
+
+    def __init__(self) -> None:
+        self.editor: qMRMLSegmentEditorWidget | None = None
+
+    def widgetRepresentation(self) -> SegmentEditorModule:
+        """The panel, made when it is first asked for."""
+        if self.editor is None:
+            self.editor = qMRMLSegmentEditorWidget()
+            self.editor.setMRMLScene(slicer.mrmlScene)
+        return self
+
+    def self(self) -> SegmentEditorModule:
+        """The panel's Python side, which has the editor."""
+        return self
