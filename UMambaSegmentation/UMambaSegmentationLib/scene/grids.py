@@ -47,7 +47,7 @@ def same_grid(
         return _("the numbers of voxels differ ({first} and {other})").format(
             first=_by(size_of(first)), other=_by(size_of(other))
         )
-    between = _matrix_between(other.GetParentTransformNode(), first.GetParentTransformNode())
+    between = matrix_between(other.GetParentTransformNode(), first.GetParentTransformNode())
     if between is None:
         return _("they lie under different transforms that are not linear")
     one, two = ijk_to_ras(first), between @ ijk_to_ras(other)
@@ -133,7 +133,7 @@ def _index_transform(
     return chain
 
 
-def _matrix_between(
+def matrix_between(
     source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None
 ) -> np.ndarray | None:
     """The (4, 4) matrix between two frames, or None where no matrix can say it."""
