@@ -71,6 +71,11 @@ class Vocabulary:
                 return term
         return None
 
+    @property
+    def names(self) -> list[str]:
+        """What the types are called, each once, by the alphabet: for a person to choose from."""
+        return sorted({term.type[2] for term in self._exact.values()}, key=str.casefold)
+
     def context_of(self, category: Sequence[str], kind: Sequence[str]) -> str | None:
         """The first context that has a type in a category, by their codes."""
         return self._contexts.get((*category[:2], *kind[:2]))
