@@ -1,4 +1,4 @@
-"""The few dialogs of the system that the panel cannot do without, each behind a function that tests replace."""
+"""The few dialogs of the system that the panel needs, each behind a function that tests replace."""
 
 from __future__ import annotations
 
