@@ -1,7 +1,7 @@
-"""QUiLoader of the bench: stand-ins by class name, and a file that is checked where Slicer's would go on silently.
+"""QUiLoader of the bench: stand-ins by class name, and a check of the file where Slicer would go on silently.
 
-A fault inside `createWidget`, a None from it, and a setter that raises each end the process without a trace; so
-they are remembered and raised when loading is over.
+A fault inside `createWidget`, a None from it, and a setter that raises each end the process without a
+trace; so they are remembered and raised when loading is over.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
     def load(self, device: QtCore.QIODevice, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
-        """Read the file. Raises UiError for an unknown widget, property, enum value, or end of a connection."""
+        """Read the file. Raises UiError for an unknown widget, property, value, or end of a connection."""
         root = ET.fromstring(bytes(device.readAll().data()).decode("utf-8"))
         links = _take_connections(root)
         for element in root.iter("widget"):
@@ -83,7 +83,7 @@ def _take_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:
 
 
 def _check_properties(element: ET.Element) -> None:
-    """A property that the class does not have would become a dynamic one, in Slicer too, and change nothing."""
+    """A property that the class lacks would become a dynamic one, in Slicer too, and change nothing."""
     name, object_name = element.get("class", ""), element.get("name", "")
     cls = STAND_INS.get(name) or getattr(QtWidgets, name, None)
     if cls is None:

@@ -1,11 +1,11 @@
-"""The Segment Editor's panel, as far as other modules use it: which segmentation and which volume it edits."""
+"""The Segment Editor's panel, as far as other modules use it: which segmentation and volume it edits."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from .widgets.base import stand_in
 from .widgets.qmrml_widget import qMRMLWidget
@@ -30,16 +30,19 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             return
         self._segmentation = node
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        self._volume = node.GetNodeReference(role) if node is not None else None
+        reference = node.GetNodeReference(role) if node is not None else None
+        self._volume = reference if reference is not None or node is None else self._volume
 
     def sourceVolumeNode(self) -> Any:
         """The volume, or None."""
         return self._volume
 
     def setSourceVolumeNode(self, node: Any) -> None:
-        """Choose the volume, if there is a segmentation."""
+        """Choose the volume; refused, in words that nobody sees, while there is no segmentation."""
         if self._segmentation is not None:
             self._volume = node
+        elif node is not None:
+            QtCore.qCritical("setSourceVolumeNode failed: the segmentation must be set first")
 
 
 class SegmentEditorModule:

@@ -133,7 +133,7 @@ def install() -> qSlicerApplication:
 
 
 def _settings_in(home: Path) -> None:
-    """Every QSettings, also one without arguments, is an ini file here: values come back as text, as in Slicer."""
+    """Every QSettings, also one without arguments, is an ini file here: values come back as text."""
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
     for scope in (QtCore.QSettings.UserScope, QtCore.QSettings.SystemScope):
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, scope, str(home / "settings"))

@@ -1,4 +1,4 @@
-"""What all stand-ins share: registration by class name, and properties whose setters may be called from C++."""
+"""What all stand-ins share: registration by class name, properties whose setters C++ may call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stand_in(cls: type) -> type:
 def prop(
     kind: type | str, read: Callable[[Any], Any], write: Callable[[Any, Any], Any] | None = None
 ) -> QtCore.Property:
-    """A Qt property. An error in a setter that Qt's loader called would end the process: it is kept for later."""
+    """A Qt property. An error in a setter that Qt's loader called would end the process: it is kept."""
     return QtCore.Property(kind, read, None if write is None else _kept(write))
 
 

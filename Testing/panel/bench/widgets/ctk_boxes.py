@@ -10,7 +10,7 @@ UNLIMITED = 16777215  # QWIDGETSIZE_MAX
 
 
 class Contents(QtCore.QObject):
-    """Children of a folding section, of which those that were hidden on their own stay hidden when it opens."""
+    """Children of a folding section; those that were hidden on their own stay hidden when it opens."""
 
     def __init__(self, section: QtWidgets.QWidget) -> None:
         super().__init__(section)

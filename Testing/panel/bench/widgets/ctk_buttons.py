@@ -9,7 +9,7 @@ from .base import prop, stand_in, stored
 
 @stand_in
 class ctkColorPickerButton(QtWidgets.QPushButton):
-    """CTK: a QPushButton; properties color, displayColorName, dialogOptions; `colorChanged(QColor)` on change."""
+    """CTK: a QPushButton; properties color, displayColorName; `colorChanged(QColor)` on change."""
 
     CXX_SIGNALS = {"colorChanged(QColor)": "colorChanged"}
     colorChanged = QtCore.Signal(QtGui.QColor)

@@ -13,8 +13,9 @@ STEPS = 1000  # of the slider between minimum and maximum
 class ctkSliderWidget(QtWidgets.QWidget):
     """CTK: a slider and a spin box of doubles.
 
-    Properties decimals, singleStep, pageStep, minimum, maximum, value, prefix, suffix, tracking, spinBoxVisible;
-    signals valueChanged(double), valueIsChanging(double); slots setValue, reset, setSpinBoxVisible.
+    Properties decimals, singleStep, pageStep, minimum, maximum, value, prefix, suffix, tracking,
+    spinBoxVisible; signals valueChanged(double), valueIsChanging(double); slots setValue, reset,
+    setSpinBoxVisible.
     """
 
     CXX_SIGNALS = {"valueChanged(double)": "valueChanged", "valueIsChanging(double)": "valueIsChanging"}
@@ -78,9 +79,9 @@ class ctkSliderWidget(QtWidgets.QWidget):
 class ctkDoubleSpinBox(QtWidgets.QWidget):
     """CTK: a QWidget around a QDoubleSpinBox.
 
-    Properties alignment, frame, prefix, suffix, cleanText, decimals, minimum, maximum, singleStep, value,
-    invertedControls; signals valueChanged(double), valueChanged(QString), decimalsChanged(int), editingFinished();
-    slots setValue, setValueIfDifferent, setValueAlways, stepUp, stepDown, selectAll.
+    Properties frame, prefix, suffix, cleanText, decimals, minimum, maximum, singleStep, value,
+    invertedControls; signals valueChanged(double), valueChanged(QString), decimalsChanged(int),
+    editingFinished(); slots setValue, setValueIfDifferent, stepUp, stepDown, selectAll.
     """
 
     CXX_SIGNALS = {
@@ -147,8 +148,8 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
 
 @stand_in
 class ctkComboBox(QtWidgets.QComboBox):
-    """CTK: a QComboBox; defaultText (shown without a current item), forceDefault, elideMode, scrollWheelEffect,
-    currentUserDataAsString.
+    """CTK: a QComboBox; properties defaultText (shown while nothing is chosen), forceDefault, elideMode,
+    scrollWheelEffect, currentUserDataAsString.
     """
 
     NeverScroll, AlwaysScroll, ScrollWithFocus, ScrollWithNoVScrollBar = range(4)

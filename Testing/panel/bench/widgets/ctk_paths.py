@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 from PySide6 import QtCore, QtWidgets
 
@@ -91,12 +91,11 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         self.retrieveHistory()
 
     def _on_text(self, text: str) -> None:
-        path = Path(text)
-        fits = (self._filters & self.Dirs and path.is_dir()) or (
-            self._filters & self.Files and path.is_file()
-        )
-        valid = bool(text) and bool(fits)
+        """A path is valid by the name filters alone; currentPathChanged tells of valid ones only."""
+        endings = re.findall(r"\*([^\s*()]*)", " ".join(self._nameFilters))
+        valid = bool(text) and (not endings or text.endswith(tuple(endings)))
+        if valid:
+            self.currentPathChanged.emit(text)
         if valid != self._valid:
             self._valid = valid
             self.validInputChanged.emit(valid)
-        self.currentPathChanged.emit(text)

@@ -17,9 +17,10 @@ NONE, NODE, ACTION = "none", "node", "action"  # kinds of entries
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Slicer: a QWidget around a ctkComboBox; disabled until it has a scene.
 
-    Properties as below, with the C++ class's defaults (add and remove are on, none is off). When the current node
-    goes, the next one is current, else the last one, else none. Renaming the current node also emits
-    currentNodeChanged, since the C++ class listens to the entry's text.
+    Properties as below, with the C++ class's defaults: add and remove are on, none is off. Without a None entry
+    the first node is chosen when the scene comes, and, where the list has no entries that act, the first node
+    that is added. When the current node goes, the next one is current, else the last one, else none. Renaming
+    the current node also emits currentNodeChanged, since the C++ class listens to the entry's text.
     """
 
     CXX_SIGNALS = {
@@ -133,8 +134,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
                 self._observed.append((scene, scene.AddObserver(event, handler)))
         requested, self._requested = self._requested, None
         self._fill()
-        if scene is not None and requested is not None:
-            self.setCurrentNodeID(requested)
+        if scene is not None:
+            first = "" if self._noneEnabled or not self._nodes() else self._nodes()[0].GetID()
+            self.setCurrentNodeID(first if requested is None else requested)
         self.setEnabled(scene is not None)
 
     def currentNode(self) -> Any:
@@ -244,9 +246,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         found = [(f"Rename current {common}", "rename")] if self._renameEnabled else []
         found += [(f"Edit current {common}", "edit")] if self._editEnabled else []
         if self._addEnabled:
-            found += [
-                (f"Create new {self.nodeTypeLabel(name)}", f"create/{name}") for name in self._nodeTypes
-            ]
+            for name in self._nodeTypes:
+                found.append((f"Create new {self.nodeTypeLabel(name)}", f"create/{name}"))
+                if self._renameEnabled:
+                    found.append((f"Create new {self.nodeTypeLabel(name)} as...", "rename"))
         return found + ([(f"Delete current {common}", "delete")] if self._removeEnabled else [])
 
     def _entry(self, row: int) -> tuple[str, str]:
@@ -259,7 +262,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _fill(self, leaving: Any = None) -> None:
         """Write all entries anew and keep the choice, or move it if its node has gone."""
         combo = self._combo
-        before, (kind, chosen) = combo.currentIndex, self._entry(combo.currentIndex)
+        was_empty, before = combo.count == 0, combo.currentIndex
+        kind, chosen = self._entry(before)
         nodes = [node for node in self._nodes() if node is not leaving]
         blocked = combo.blockSignals(True)
         combo.clear()
@@ -276,6 +280,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         row = self._row(chosen) if kind == NODE else (0 if self._noneEnabled else -1)
         if kind == NODE and row < 0:
             row = min(before, first + len(nodes) - 1) if nodes else (0 if self._noneEnabled else -1)
+        if row < 0 and was_empty and len(nodes) == combo.count == 1:
+            row = 0
         combo.setCurrentIndex(row)
         combo.defaultText = f"Select a {self.nodeTypeLabel(self._nodeTypes[0] if self._nodeTypes else '')}"
         combo.blockSignals(blocked)

@@ -1,10 +1,12 @@
-"""qMRMLSegmentsTableView and qMRMLSegmentationShow3DButton: what a segmentation node holds, and shows."""
+"""qMRMLSegmentsTableView: the segments of a segmentation node, one row each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import slicer
+import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .base import prop, stand_in, stored
@@ -12,20 +14,23 @@ from .qmrml_widget import qMRMLWidget
 
 VISIBILITY, COLOR, OPACITY, NAME, LAYER, STATUS = range(6)
 ID_ROLE = QtCore.Qt.UserRole + 1
-SURFACE = "Closed surface"
+EVENTS = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SegmentsOrderModified")
 
 
-def _observe(node: Any, events: tuple[str, ...], handler: Any) -> list[tuple[Any, int]]:
-    numbers = [getattr(slicer.vtkSegmentation, name, name) for name in events]
-    return [(node, node.AddObserver(number, handler)) for number in numbers] if node else []
+def _column_shown(column: int) -> QtCore.Property:
+    return prop(
+        bool,
+        lambda self: not self._table.isColumnHidden(column),
+        lambda self, value: self._table.setColumnHidden(column, not value),
+    )
 
 
 @stand_in
 class qMRMLSegmentsTableView(qMRMLWidget):
     """Slicer: a qMRMLWidget with a QTableView of visibility, color, opacity, name, layer, status.
 
-    Visibility, colour and opacity are the display node's and the segment's own, read and written; a name or an
-    opacity is edited in its cell, visibility and colour by a click (a colour dialog, which nobody could answer).
+    Visibility and opacity are the display node's, color and name the segment's: read, followed, and written.
+    A name or opacity is edited in its cell, visibility by a click; a color needs a dialog.
     """
 
     CXX_SIGNALS = {
@@ -57,7 +62,6 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         header.setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(NAME, QtWidgets.QHeaderView.Stretch)
         self._table.setColumnHidden(LAYER, True)
-        self._table.setColumnHidden(STATUS, True)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._table)
@@ -69,13 +73,6 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     # Properties ------------------------------------------------------------------------------------------
 
-    def _show_column(column: int) -> QtCore.Property:
-        return prop(
-            bool,
-            lambda self: not self._table.isColumnHidden(column),
-            lambda self, value: self._table.setColumnHidden(column, not value),
-        )
-
     selectionMode = prop(
         int, lambda self: self._table.selectionMode.value, lambda self, value: self.setSelectionMode(value)
     )
@@ -84,14 +81,14 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         lambda self: not self._table.horizontalHeader().isHidden(),
         lambda self, value: self._table.horizontalHeader().setVisible(value),
     )
-    visibilityColumnVisible = _show_column(VISIBILITY)
-    colorColumnVisible = _show_column(COLOR)
-    opacityColumnVisible = _show_column(OPACITY)
-    layerColumnVisible = _show_column(LAYER)
-    statusColumnVisible = _show_column(STATUS)
-    readOnly = stored(bool, "readOnly", lambda self: self._fill())
+    visibilityColumnVisible = _column_shown(VISIBILITY)
+    colorColumnVisible = _column_shown(COLOR)
+    opacityColumnVisible = _column_shown(OPACITY)
+    layerColumnVisible = _column_shown(LAYER)
+    statusColumnVisible = _column_shown(STATUS)
+    readOnly = stored(bool, "readOnly", lambda self: self._rebuild())
     filterBarVisible = stored(bool, "filterBarVisible")
-    textFilter = stored(str, "textFilter", lambda self: self._fill())
+    textFilter = stored(str, "textFilter", lambda self: self._rebuild())
     jumpToSelectedSegmentEnabled = stored(bool, "jumpToSelectedSegmentEnabled")
     useTerminologySelector = stored(bool, "useTerminologySelector")
     useTerminologySelectorSettingsKey = stored(str, "useTerminologySelectorSettingsKey")
@@ -106,16 +103,17 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         return self._node
 
     def setSegmentationNode(self, node: Any) -> None:
-        """Show a node's segments, and follow them."""
+        """Show a node's segments, and follow them; anything but a segmentation is none."""
         for observed, tag in self._observed:
             observed.RemoveObserver(tag)
+        self._observed = []
         self._node = node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
-        events = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SegmentsOrderModified")
-        self._observed = _observe(self._node, events, self._on_event)
-        if self._node:
-            event = slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent
-            self._observed.append((self._node, self._node.AddObserver(event, self._on_event)))
-        self._fill()
+        if self._node is not None:
+            numbers = [getattr(slicer.vtkSegmentation, name) for name in EVENTS]
+            handlers = [(number, self._on_segment) for number in numbers]
+            handlers.append((slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, self._on_display))
+            self._observed = [(self._node, self._node.AddObserver(*handler)) for handler in handlers]
+        self._rebuild()
 
     def setMRMLScene(self, scene: Any) -> None:
         """A node of another scene is let go."""
@@ -128,29 +126,30 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         return self._table
 
     def setSelectionMode(self, mode: int) -> None:
-        """As QAbstractItemView.SelectionMode; a number, as in the C++ class, or the name."""
+        """As QAbstractItemView.SelectionMode; a number in the C++ class."""
         self._table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode(mode))
 
     def selectedSegmentIDs(self) -> list[str]:
         """IDs of the selected rows."""
         return [index.data(ID_ROLE) for index in self._table.selectionModel().selectedRows()]
 
-    def setSelectedSegmentIDs(self, segment_ids: list[str]) -> None:
+    def setSelectedSegmentIDs(self, segment_ids: Iterable[str]) -> None:
         """Select rows by ID."""
         self._table.clearSelection()
         mode = QtCore.QItemSelectionModel.Select | QtCore.QItemSelectionModel.Rows
-        for row in range(self._model.rowCount()):
-            if self.segmentIDForRow(row) in segment_ids:
+        for segment_id in segment_ids:
+            row = self.rowForSegmentID(segment_id)
+            if row >= 0:
                 self._table.selectionModel().select(self._model.index(row, 0), mode)
 
     def clearSelection(self) -> None:
         """Select nothing."""
         self._table.clearSelection()
 
-    def setHideSegments(self, segment_ids: list[str]) -> None:
+    def setHideSegments(self, segment_ids: Iterable[str]) -> None:
         """Leave segments out of the table."""
         self._hidden = list(segment_ids)
-        self._fill()
+        self._rebuild()
 
     def hideSegments(self) -> list[str]:
         """IDs that are left out."""
@@ -171,39 +170,75 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     # Rows ------------------------------------------------------------------------------------------------
 
-    def _fill(self) -> None:
+    def _wanted(self) -> list[str]:
+        """Segments to be shown, in order."""
+        if self._node is None:
+            return []
+        segmentation, text = self._node.GetSegmentation(), self._textFilter.lower()
+        every = [name for name in segmentation.GetSegmentIDs() if name not in self._hidden]
+        return [
+            name
+            for name in every
+            if not text or text in (segmentation.GetSegment(name).GetName() or "").lower()
+        ]
+
+    def _rebuild(self) -> None:
         chosen = self.selectedSegmentIDs()
         self._filling = True
         self._model.setRowCount(0)
-        for segment_id in self._node.GetSegmentation().GetSegmentIDs() if self._node else ():
-            name = self._node.GetSegmentation().GetSegment(segment_id).GetName() or ""
-            if segment_id not in self._hidden and self._textFilter.lower() in name.lower():
-                self._model.appendRow(self._items(segment_id))
+        for segment_id in self._wanted():
+            self._insert(segment_id, self._model.rowCount())
         self._filling = False
-        if chosen:
-            self.setSelectedSegmentIDs(chosen)
+        self.setSelectedSegmentIDs(chosen)
 
-    def _items(self, segment_id: str) -> list[QtGui.QStandardItem]:
-        segment, display = self._node.GetSegmentation().GetSegment(segment_id), self._node.GetDisplayNode()
-        visible = bool(display and display.GetSegmentVisibility(segment_id))
-        opacity = display.GetSegmentOpacity3D(segment_id) if display else 1.0
+    def _insert(self, segment_id: str, row: int) -> None:
         items = [QtGui.QStandardItem() for _ in range(6)]
-        items[VISIBILITY].setText("◉" if visible else "○")
-        items[COLOR].setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
-        items[OPACITY].setText(f"{opacity:.2f}")
-        items[NAME].setText(segment.GetName() or "")
         for column, item in enumerate(items):
             item.setData(segment_id, ID_ROLE)
             item.setEditable(column in (NAME, OPACITY) and not self._readOnly)
-        return items
+        self._model.insertRow(row, items)
+        self._write(segment_id, row)
+
+    def _write(self, segment_id: str, row: int) -> None:
+        """Write the node's present values into a row."""
+        filling, self._filling = self._filling, True
+        segment, display = self._node.GetSegmentation().GetSegment(segment_id), self._node.GetDisplayNode()
+        if display is None:
+            QtCore.qCritical("qMRMLSegmentsModel: the segmentation has no display node")
+        else:
+            visible = display.GetSegmentVisibility(segment_id)
+            self._model.item(row, VISIBILITY).setText("◉" if visible else "○")
+            self._model.item(row, OPACITY).setText(f"{display.GetSegmentOpacity3D(segment_id):.2f}")
+        self._model.item(row, COLOR).setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+        self._model.item(row, NAME).setText(segment.GetName() or "")
+        self._filling = filling
+
+    # Events ----------------------------------------------------------------------------------------------
+
+    @vtk.calldata_type("string0")
+    def _on_segment(self, node: Any, event: str, segment_id: str | None) -> None:
+        """One segment by its ID; after a bulk change all of them, as in the C++ class."""
+        row = self.rowForSegmentID(segment_id) if segment_id else -1
+        there = bool(segment_id) and node.GetSegmentation().GetSegment(segment_id) is not None
+        if row >= 0 and there and not self._textFilter:
+            self._write(segment_id, row)
+        elif row < 0 and there and self._wanted()[-1:] == [segment_id]:
+            self._insert(segment_id, self._model.rowCount())
+        else:
+            self._rebuild()
+
+    def _on_display(self, node: Any, event: str) -> None:
+        for row, segment_id in enumerate(self.displayedSegmentIDs()):
+            if node.GetSegmentation().GetSegment(segment_id) is not None:
+                self._write(segment_id, row)
 
     def _on_item(self, item: QtGui.QStandardItem) -> None:
         """A cell was edited."""
         if self._filling or self._node is None:
             return
         segment_id = item.data(ID_ROLE)
-        self.segmentAboutToBeModified.emit(segment_id)
         if item.column() == NAME:
+            self.segmentAboutToBeModified.emit(segment_id)
             self._node.GetSegmentation().GetSegment(segment_id).SetName(item.text())
         elif item.column() == OPACITY and self._node.GetDisplayNode():
             self._node.GetDisplayNode().SetSegmentOpacity3D(segment_id, float(item.text()))
@@ -212,63 +247,3 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         if index.column() == VISIBILITY and self._node and self._node.GetDisplayNode():
             display, segment_id = self._node.GetDisplayNode(), index.data(ID_ROLE)
             display.SetSegmentVisibility(segment_id, not display.GetSegmentVisibility(segment_id))
-
-    def _on_event(self, caller: Any, event: str) -> None:
-        self._fill()
-
-
-@stand_in
-class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
-    """Slicer: a ctkMenuButton (a QPushButton); property locked; slot setSegmentationNode.
-
-    Checked makes the closed surface and shows it, unchecked removes it; enabled while there are segments.
-    """
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        self._node: Any = None
-        self._observed: list[tuple[Any, int]] = []
-        self._locked = False
-        super().__init__(parent)
-        self.setText("Show 3D")
-        self.setCheckable(True)
-        self.setEnabled(False)
-        self.toggled.connect(self._on_toggled)
-
-    locked = stored(bool, "locked", lambda self: self._update())
-
-    def segmentationNode(self) -> Any:
-        """The node, or None."""
-        return self._node
-
-    def setSegmentationNode(self, node: Any) -> None:
-        """Slot of the C++ class."""
-        for observed, tag in self._observed:
-            observed.RemoveObserver(tag)
-        self._node = node
-        events = ("ModifiedEvent", "SegmentAdded", "SegmentRemoved", "ContainedRepresentationNamesModified")
-        self._observed = _observe(node, events, lambda *_: self._update())
-        self._update()
-
-    def _update(self) -> None:
-        segmentation = self._node.GetSegmentation() if self._node else None
-        blocked = self.blockSignals(True)
-        self.setEnabled(
-            segmentation is not None
-            and not self._locked
-            and segmentation.GetNumberOfSegments() > 0
-            and segmentation.GetSourceRepresentationName() != SURFACE
-        )
-        if segmentation is not None:
-            self.setChecked(segmentation.ContainsRepresentation(SURFACE))
-        self.blockSignals(blocked)
-
-    def _on_toggled(self, on: bool) -> None:
-        if self._node is None:
-            return
-        segmentation, display = self._node.GetSegmentation(), self._node.GetDisplayNode()
-        if not on:
-            segmentation.RemoveRepresentation(SURFACE)
-        elif segmentation.CreateRepresentation(SURFACE) and display:
-            display.SetPreferredDisplayRepresentationName3D(SURFACE)
-            if segmentation.ContainsRepresentation("Binary labelmap"):
-                display.SetPreferredDisplayRepresentationName2D("Binary labelmap")
