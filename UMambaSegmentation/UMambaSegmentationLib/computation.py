@@ -13,7 +13,7 @@ import slicer
 from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.run_folder import RunFolder
 from UMambaSegmentationLib.run_options import RunOptions
-from UMambaSegmentationLib.scene.volumes import image_entry
+from UMambaSegmentationLib.scene.volumes import image_entries
 
 if TYPE_CHECKING:
     from UMambaSegmentationLib.client.engine import Engine
@@ -46,7 +46,7 @@ class Computation:
         self,
         engine: Engine,
         card: Card,
-        volumes: Sequence[slicer.vtkMRMLScalarVolumeNode],
+        volumes: Sequence[slicer.vtkMRMLVolumeNode | None],
         region: Mapping[str, Any],
         options: RunOptions,
         *,
@@ -58,7 +58,7 @@ class Computation:
         Args:
             engine: Its process starts if need be.
             card: The model.
-            volumes: One for each channel, in the card's order.
+            volumes: One for each channel, in the card's order; None where the first has all channels.
             region: What `region_options` gives.
             options: How to run.
             on_event: Gets plan, progress and log events.
@@ -66,7 +66,7 @@ class Computation:
 
         Raises:
             SceneError: A volume that cannot be segmented.
-            OSError: The temporary folder is full or cannot be written to.
+            OSError: The temporary folder cannot be written to.
         """
         self.answer: Answer | None = None
         self.error: Exception | None = None
@@ -74,15 +74,11 @@ class Computation:
         self._on_end: Callable[[Computation], None] | None = on_end
         self._folder = RunFolder()
         try:
-            images = [
-                image_entry(volume, self._folder.path, f"channel_{number}")
-                for number, volume in enumerate(volumes)
-            ]
             self.job: Job = engine.submit(
                 "segment",
                 on_event=self._pass_on,
                 on_end=self._ended,
-                images=images,
+                images=image_entries(volumes, card, self._folder.path),
                 model=str(card.folder),
                 folder=str(self._folder.path),
                 **region,
@@ -96,7 +92,8 @@ class Computation:
         """Stop; returns at once. Nothing is heard of it any more."""
         self._on_end = None
         self.job.cancel()
-        self._folder.remove()
+        self._folder.remove()  # at once where that is possible; where open files stay (Windows), later
+        self.job.on_release(lambda _job: self._folder.remove())
 
     def _pass_on(self, event: Event) -> None:
         if self._on_end is not None:

@@ -29,23 +29,11 @@ class RunFolder:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
 
     def remove(self) -> None:
-        """Remove the folder; on Windows, what the engine still holds goes when the next run begins."""
-        if _remove(self.path):
-            _held.discard(self.path)
-        else:
-            _held.add(self.path)
-
-
-_held: set[Path] = set()
-
-
-def _remove(path: Path) -> bool:
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()
+        """Remove the folder, or of it what nobody has open (Windows); may be called again."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _remove_left_behind(parent: Path) -> None:
-    _held.difference_update({path for path in _held if _remove(path)})
     with contextlib.suppress(OSError):
         for path in parent.glob(PREFIX + "*"):
             with contextlib.suppress(OSError):

@@ -15,11 +15,12 @@ from UMambaSegmentationLib.computation import Answer, Computation
 from UMambaSegmentationLib.logs import log
 from UMambaSegmentationLib.run import EventCallback, Run
 from UMambaSegmentationLib.run_options import RunOptions, SameName
-from UMambaSegmentationLib.scene.edits import edited_segments
+from UMambaSegmentationLib.scene.display import place_beside
+from UMambaSegmentationLib.scene.edits import EditedSegments
 from UMambaSegmentationLib.scene.errors import SceneError
-from UMambaSegmentationLib.scene.grids import same_grid
+from UMambaSegmentationLib.scene.grids import ijk_to_ras, size_of
 from UMambaSegmentationLib.scene.regions import region_options
-from UMambaSegmentationLib.scene.segmentations import EditedSegments, show_result
+from UMambaSegmentationLib.scene.segmentations import NOTE_ATTRIBUTE, check_output, show_result
 
 if TYPE_CHECKING:
     from UMambaSegmentationLib.client.engine import Engine
@@ -49,13 +50,12 @@ class Segmentation(Run):
         """
         super().__init__(callback=callback, on_end=on_end)
         self._ask = ask
-        self._grid: tuple[tuple[int, ...], np.ndarray] | None = None
         self._answer: Answer | None = None
 
     def start(
         self,
         engine: Engine,
-        volumes: Sequence[slicer.vtkMRMLScalarVolumeNode],
+        volumes: Sequence[slicer.vtkMRMLVolumeNode | None],
         card: Card,
         *,
         output: slicer.vtkMRMLSegmentationNode | None = None,
@@ -66,7 +66,8 @@ class Segmentation(Run):
 
         Args:
             engine: Computes.
-            volumes: One for each channel, in the card's order, on one grid.
+            volumes: One for each channel, in the card's order, on one grid; None where a colour volume in the
+                first place has all channels.
             card: The model.
             output: Takes the segments; None makes a new segmentation.
             region: A markups ROI, a point list (its last point counts), or None for the whole volume.
@@ -77,18 +78,30 @@ class Segmentation(Run):
             EditedSegments: The output holds segments that would be replaced and were edited.
         """
         options = options or RunOptions()
-        check_inputs(card, volumes)
+        if card.source == "available":
+            raise SceneError(_("Install the model first."))
+        if not volumes or volumes[0] is None:
+            raise SceneError(_("Choose a volume."))
         kept = options.kept_values(card)
         if output is not None:
-            check_edits(card, output, options)
+            check_output(
+                output,
+                volumes[0],
+                card,
+                keep=kept,
+                same_name=options.same_name,
+                overwrite_edited=options.overwrite_edited,
+            )
         box = region_options(region, volumes[0])
         self._card, self._options, self._kept = card, options, kept
         self._output_id = output.GetID() if output is not None else ""
-        self._grid = grid_of(volumes[0])
-        self._computation = Computation(
-            engine, card, volumes, box, options, on_event=self._tell, on_end=self._computed
-        )
+        self._grid = _grid_of(volumes[0])
         self._begin(volumes)
+        self._compute(
+            lambda: Computation(
+                engine, card, volumes, box, options, on_event=self._tell, on_end=self._computed
+            )
+        )
 
     def _computed(self, computation: Computation) -> None:
         if computation.error is not None:
@@ -113,7 +126,6 @@ class Segmentation(Run):
             log(traceback.format_exc())
             self._fail(error)
         else:
-            self.warnings = list(self._answer.warnings)
             self._answer = None
             self._end("done")
 
@@ -127,7 +139,7 @@ class Segmentation(Run):
 
     def _make_nodes(self, answer: Answer, same_name: SameName, overwrite_edited: bool) -> None:
         volume = self._scene.GetNodeByID(self._volume_ids[0])
-        if volume is None or self._grid is None or not _same(grid_of(volume), self._grid):
+        if volume is None or _grid_of(volume) != self._grid:
             raise SceneError(_("The volume was changed while the run went on; run again."))
         node = show_result(
             answer.labels,
@@ -138,79 +150,30 @@ class Segmentation(Run):
             same_name=same_name,
             overwrite_edited=overwrite_edited,
             provenance=dict(answer.provenance),
+            inputs=[self._scene.GetNodeByID(volume_id) for volume_id in self._volume_ids],
         )
         self._result_id = node.GetID()
+        note = node.GetAttribute(NOTE_ATTRIBUTE)
+        self.warnings = [*answer.warnings, *([note] if note else [])]
         if answer.uncertainty is not None:
             add_uncertainty(answer.uncertainty, volume)
-
-
-def check_inputs(card: Card, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode | None]) -> None:
-    """What must hold before anything is sent.
-
-    Raises:
-        SceneError: Too few or too many volumes, one chosen twice is fine, grids that differ, or a model that
-            is not installed.
-    """
-    if card.source == "available":
-        raise SceneError(_("Install the model first."))
-    count = len(card.channels)
-    if len(volumes) != count or any(volume is None for volume in volumes):
-        raise SceneError(
-            _("The model needs {count} volumes: {names}.").format(
-                count=count, names=", ".join(channel.name for channel in card.channels)
-            )
-            if count > 1
-            else _("Choose a volume.")
-        )
-    for channel, volume in zip(card.channels[1:], volumes[1:], strict=True):
-        difference = same_grid(volumes[0], volume)
-        if difference:
-            raise SceneError(f"{channel.name}: {difference}")
-
-
-def check_edits(card: Card, output: slicer.vtkMRMLSegmentationNode, options: RunOptions) -> None:
-    """Refuse to replace segments that a person has edited, unless that was said.
-
-    Raises:
-        EditedSegments: Naming them.
-    """
-    if options.same_name == "beside" or options.overwrite_edited:
-        return
-    kept = options.kept_values(card)
-    names = [label.name for label in card.labels if kept is None or label.value in kept]
-    edited = edited_segments(output, names)
-    if edited:
-        raise EditedSegments(edited)
 
 
 def add_uncertainty(
     values: np.ndarray, volume: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Show the entropy of a prediction, (K, J, I) float32, as a volume beside the one it belongs to."""
-    matrix = slicer.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
     node = slicer.util.addVolumeFromArray(
-        values, ijkToRAS=slicer.util.arrayFromVTKMatrix(matrix), name=f"{volume.GetName()} uncertainty"
+        values, ijkToRAS=ijk_to_ras(volume), name=f"{volume.GetName()} uncertainty"
     )
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     display = node.GetDisplayNode()
     if display is not None:
         display.AutoWindowLevelOff()
         display.SetWindowLevelMinMax(0.0, 1.0)
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    item = tree.GetItemByDataNode(node) if tree is not None else 0
-    if item:
-        tree.SetItemParent(item, tree.GetItemParent(tree.GetItemByDataNode(volume)))
+    place_beside(node, volume)
     return node
 
 
-def grid_of(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[tuple[int, ...], np.ndarray]:
-    """Dimensions (I, J, K) and the 4 x 4 matrix from IJK to RAS, without transforms."""
-    matrix = slicer.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    image = volume.GetImageData()
-    return (image.GetDimensions() if image else ()), slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def _same(one: tuple[tuple[int, ...], np.ndarray], other: tuple[tuple[int, ...], np.ndarray]) -> bool:
-    return one[0] == other[0] and bool(np.array_equal(one[1], other[1]))
+def _grid_of(volume: slicer.vtkMRMLVolumeNode) -> tuple[tuple[int, int, int], list[list[float]]]:
+    return size_of(volume), ijk_to_ras(volume).tolist()

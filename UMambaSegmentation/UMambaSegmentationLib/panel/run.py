@@ -1,0 +1,220 @@
+"""The button that starts and cancels a run, and everything around it that tells how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from slicer.i18n import tr as _
+
+from UMambaSegmentationLib.client.job import JobError
+from UMambaSegmentationLib.panel.case import Case
+from UMambaSegmentationLib.panel.plan_line import PlanLine
+from UMambaSegmentationLib.panel.progress import Progress
+from UMambaSegmentationLib.panel.question import Question
+from UMambaSegmentationLib.run_options import SameName
+from UMambaSegmentationLib.scene.edits import EditedSegments
+from UMambaSegmentationLib.scene.errors import SceneError
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from UMambaSegmentationLib.panel.services import Services
+    from UMambaSegmentationLib.run import Run
+
+# Names that a question lists; of more it says how many.
+MOST_NAMES = 4
+
+
+class RunSection:
+    """One run at a time: start, progress, log, cancel, questions about edited segments."""
+
+    def __init__(self, ui: SimpleNamespace, services: Services, case: Callable[[], Case]) -> None:
+        """Take over the widgets of `runWidget`.
+
+        Args:
+            ui: The panel's widgets.
+            services: What the sections share.
+            case: Gives the choices of the moment.
+        """
+        self._ui = ui
+        self._services = services
+        self._case = case
+        self._run: Run | None = None
+        self._outcome = ""
+        self._started: list[Callable[[], None]] = []
+        self._ended: list[Callable[[Run], None]] = []
+        self._plan = PlanLine(ui, services, case)
+        self._progress = Progress(ui)
+        self._question = Question(ui.runQuestion)
+        self._links = (
+            (ui.segmentButton, "clicked(bool)", self._on_button),
+            (ui.setupLinkButton, "clicked(bool)", services.show_setup),
+            (ui.logButton, "toggled(bool)", self._on_log),
+        )
+        for sender, signal, slot in self._links:
+            sender.connect(signal, slot)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self._run is not None
+
+    def on_start(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` when a run has begun."""
+        self._started.append(callback)
+
+    def on_end(self, callback: Callable[[Any], None]) -> None:
+        """Call `callback(run)` when a run has ended, however."""
+        self._ended.append(callback)
+
+    def say(self, message: str) -> None:
+        """Show one sentence below the button, until the next."""
+        self._outcome = message
+        self._ui.statusLabel.text = message
+
+    def choices_changed(self) -> None:
+        """The person has chosen something else: plan again, and say what is missing."""
+        self._question.withdraw()
+        if not self.running:
+            self._plan.ask()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the button and the line below it in line with what is chosen."""
+        self._ui.segmentButton.text = _("Cancel") if self.running else _("Segment")
+        if self.running:
+            self._ui.segmentButton.enabled = True
+            self._ui.setupLinkButton.visible = False
+            return
+        case = self._case()
+        self._ui.segmentButton.enabled = not case.missing
+        self._ui.setupLinkButton.visible = case.needs_setup
+        self._ui.statusLabel.text = case.missing or self._outcome
+
+    def start(self, **choices: Any) -> None:  # noqa: ANN401  (fields of RunOptions)
+        """Begin, unless something is missing or a run goes on already.
+
+        Args:
+            choices: Options that count for this run only, such as what to do with edited segments.
+        """
+        case = self._case()
+        if self.running or case.missing or case.card is None:
+            self.refresh()
+            return
+        self._question.withdraw()
+        self._plan.stop()
+        self._outcome = ""
+        options = replace(case.options, **choices)
+        try:
+            self._run = self._services.logic.start(
+                list(case.volumes),
+                case.card,
+                case.output,
+                region=case.region,
+                all_frames=case.all_frames,
+                options=options,
+                callback=self._on_event,
+                on_end=self._on_end,
+                ask=self._ask_at_end,
+            )
+        except EditedSegments as edited:
+            self._ask_before(list(edited.names))
+            return
+        except (SceneError, OSError) as error:
+            self.say(str(error))
+            return
+        self._ui.logText.clear()
+        self._progress.begin()
+        self.refresh()
+        for callback in list(self._started):
+            callback()
+
+    def cancel(self) -> None:
+        """Stop the run, if there is one."""
+        self._question.withdraw()
+        if self._run is not None:
+            self._run.cancel()
+
+    def close(self) -> None:
+        """Cancel, and let go of the widgets."""
+        self._started.clear()
+        self._ended.clear()
+        self.cancel()
+        self._plan.close()
+        for sender, signal, slot in self._links:
+            sender.disconnect(signal, slot)
+
+    def _on_button(self) -> None:
+        if self.running:
+            self.cancel()
+        else:
+            self.start()
+
+    def _on_log(self, shown: bool) -> None:
+        self._ui.logText.visible = bool(shown)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "plan":
+            self._plan.show(event)
+            self._write(str(event.get("line", "")))
+        elif event["event"] == "progress":
+            self._progress.show(event)
+        elif event["event"] == "log":
+            self._write(str(event.get("message", "")))
+
+    def _write(self, line: str) -> None:
+        self._ui.logText.appendPlainText(line)
+
+    def _on_end(self, run: Run) -> None:
+        self._run = None
+        self._question.withdraw()
+        self._progress.end()
+        self.say(_outcome(run))
+        self._write(self._outcome)
+        self.refresh()
+        for callback in list(self._ended):
+            callback(run)
+
+    def _ask_before(self, names: list[str]) -> None:
+        self._question.ask(
+            _question(names),
+            [
+                (_("Replace"), lambda: self.start(overwrite_edited=True)),
+                (_("Add beside"), lambda: self.start(same_name="beside")),
+                (_("Cancel"), self.refresh),
+            ],
+        )
+
+    def _ask_at_end(self, names: list[str], answer: Callable[[SameName | None], None]) -> None:
+        self._progress.wait(_("The result is there; it waits for your answer."))
+        self._question.ask(
+            _question(names),
+            [
+                (_("Replace"), lambda: answer("replace")),
+                (_("Add beside"), lambda: answer("beside")),
+                (_("Drop the result"), lambda: answer(None)),
+            ],
+        )
+
+
+def _question(names: list[str]) -> str:
+    listed = ", ".join(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        listed = _("{names} and {count} more").format(names=listed, count=len(names) - MOST_NAMES)
+    return _(
+        "You have edited {names}. Replace your work, or keep it and add the new segments beside?"
+    ).format(names=listed)
+
+
+def _outcome(run: Run) -> str:
+    if run.state == "cancelled":
+        return _("Cancelled; the scene is as it was.")
+    if run.error is not None:
+        if isinstance(run.error, (JobError, SceneError)):
+            return str(run.error)
+        return _("The run failed through a fault of this extension; the log says more (Set-up, Open logs).")
+    if run.warnings:
+        return _("Done. {warnings}").format(warnings=" ".join(run.warnings))
+    return _("Done.")
