@@ -17,10 +17,10 @@ NONE, NODE, ACTION = "none", "node", "action"  # kinds of entries
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Slicer: a QWidget around a ctkComboBox; disabled until it has a scene.
 
-    Properties as below, with the C++ class's defaults: add and remove are on, none is off. Without a None entry
-    the first node is chosen when the scene comes, and, where the list has no entries that act, the first node
-    that is added. When the current node goes, the next one is current, else the last one, else none. Renaming
-    the current node also emits currentNodeChanged, since the C++ class listens to the entry's text.
+    Properties as below, with the C++ class's defaults: add and remove are on, none is off. Without a None
+    entry the first node is chosen when the scene comes, and, where no entries act, the first that is added.
+    When the current node goes, the next one is current, else the last one, else none. Renaming the current
+    node also emits currentNodeChanged, since the C++ class listens to the entry's text.
     """
 
     CXX_SIGNALS = {
