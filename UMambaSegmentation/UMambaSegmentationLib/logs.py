@@ -58,6 +58,8 @@ def close_log() -> None:
 
 def _logger() -> logging.Logger:
     logger = logging.getLogger(LOGGER_NAME)
+    if logger.handlers and getattr(logger.handlers[0], "baseFilename", None) != str(log_file().absolute()):
+        close_log()  # the person's folder is another one now, or could not be written the last time
     if not logger.handlers:
         logger.setLevel(logging.INFO)
         logger.propagate = False  # the application's own log and error window are not ours to fill
@@ -69,7 +71,7 @@ def _handler() -> logging.Handler:
     try:
         log_file().parent.mkdir(parents=True, exist_ok=True)
         handler: logging.Handler = _QuietRotatingHandler(
-            log_file(), maxBytes=MAX_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace"
+            log_file(), maxBytes=MAX_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="backslashreplace"
         )
     except OSError:
         return logging.NullHandler()

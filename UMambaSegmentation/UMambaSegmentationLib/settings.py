@@ -61,16 +61,6 @@ def set_last_folder(folder: Path) -> None:
     _write("lastFolder", folder)
 
 
-def python() -> Path | None:
-    """The Python that the person wants the engine to run in, or None for Slicer's own."""
-    return _read("python", None, _path)
-
-
-def set_python(interpreter: Path | None) -> None:
-    """Remember the Python of the engine; None takes Slicer's own."""
-    _write("python", interpreter)
-
-
 def _read(key: str, default: _Value, converter: Callable[[object], _Value]) -> _Value:
     """A value of the settings file; the default where it is absent or damaged."""
     try:

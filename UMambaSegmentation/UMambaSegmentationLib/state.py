@@ -63,7 +63,7 @@ class PanelState:
     uncertainty: bool = False
 
     def options(self) -> dict[str, Any]:
-        """The options of a request to the engine that differ from its own defaults."""
+        """The keywords of `RunOptions` that were chosen; what is left out is the default there."""
         chosen = {
             "labels": list(self.keep[self.model]) if self.model in self.keep else None,
             "device": self.device,
@@ -74,7 +74,9 @@ class PanelState:
             "max_memory": self.max_memory,
             "uncertainty": self.uncertainty or None,
         }
-        return {key: value for key, value in chosen.items() if value is not None}
+        return {key: value for key, value in chosen.items() if value is not None} | {
+            "same_name": self.same_name
+        }
 
 
 Listener = Callable[[PanelState, frozenset[str]], None]
@@ -101,7 +103,7 @@ class StateNode:
         """What the node holds now."""
         return self._read()
 
-    def write(self, **changes: object) -> None:
+    def write(self, **changes: Any) -> None:  # noqa: ANN401  (what the field holds)
         """Change fields of the state; one event, none if nothing differs.
 
         Args:
