@@ -5,11 +5,14 @@ VENV ?= .venv
 # takes gigabytes). `make setup TORCH_INDEX=` takes the build of your own package index instead.
 TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Slicer's terminology files, which its wheel `slicer-core` leaves out; what else this package needs, we do not.
+TERMINOLOGIES := trame-slicer==2.0.0
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
@@ -18,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## make .venv with the engine, CPU PyTorch and the test tools
+setup: $(READY) $(BENCH_READY)  ## make .venv with the engine, CPU PyTorch, Slicer's core and the test tools
 
 # torch comes first and alone, then holds its version while the rest is resolved: nnunetv2 needs timm, timm
 # needs torchvision, and that would otherwise replace it with the newest CUDA build.
@@ -34,10 +37,19 @@ $(READY): pyproject.toml Makefile
 	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[test]'
 	@touch $@
 
+# Qt needs a few system libraries. They are installed where that may be done (apt-get, as root); else the last
+# line says what to type, and all but the panel's tests works without them.
+$(BENCH_READY): $(READY) Testing/panel/bench/environment.py
+	@echo "installing Slicer's core and Qt for the panel's tests ..."
+	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[test,bench]'
+	@$(PIP) install --no-deps $(TERMINOLOGIES)
+	@$(BIN)/python Testing/panel/bench/environment.py
+	@touch $@
+
 demo: $(READY)  ## segment both hippocampi of the MNI152 head, into demo-output/
 	@$(BIN)/python demo/run_demo.py $(DEMO_OUTPUT)
 
-test: lint  ## style, types and the engine's tests
+test: lint $(BENCH_READY)  ## style, types, the engine's tests and the panel's
 	$(BIN)/python -m pytest -q -ra $(PYTEST_ARGS)
 
 lint: $(READY)  ## ruff and mypy

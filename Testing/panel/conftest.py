@@ -26,6 +26,7 @@ except environment.BenchError as _error:
     pytest.exit(f"the panel's tests cannot run: {_error}", returncode=4)
 
 import numpy as np  # noqa: E402
+
 from bench import events, scripted, slicer_app  # noqa: E402
 from bench.faults import FAULTS  # noqa: E402
 

@@ -18,9 +18,21 @@ MARK = re.compile(r"#\s*lint:\s*\S")
 QT_NAME = re.compile(r"[A-Z]\w*")
 
 PROPERTIES = frozenset(
-    ("text", "visible", "enabled", "checked", "value", "minimum", "maximum", "currentIndex", "currentText")
-    + ("currentData", "count", "toolTip", "plainText", "collapsed", "currentNodeID", "width", "height")
-    + ("size", "pos")
+    (
+        *("text", "visible", "enabled", "checked", "value", "minimum", "maximum", "currentIndex"),
+        *(
+            "currentText",
+            "currentData",
+            "count",
+            "toolTip",
+            "plainText",
+            "collapsed",
+            "currentNodeID",
+            "width",
+            "height",
+        ),
+        *("size", "pos"),
+    )
 )
 NUMBERED = ("exitStatus", "state", "error", "checkState")
 GONE = frozenset(("QTextCodec", "QRegExp", "QDesktopWidget", "QVariant", "QStringList", "QString"))
