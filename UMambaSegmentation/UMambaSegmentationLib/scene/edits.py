@@ -74,6 +74,11 @@ def tag(segment: slicer.vtkSegment, name: str) -> str | None:
     return str(text) if segment.GetTag(name, text) else None
 
 
+def tag_text(text: str) -> str:
+    """A text without the sign that parts tags in Slicer's files."""
+    return " ".join(text.replace("|", " ").split())
+
+
 class Marks:
     """Marks of segments' voxels: equal for equal voxels at the same place, whatever the layer or its extent.
 
@@ -107,7 +112,7 @@ def _is_own_work(segment: slicer.vtkSegment, marks: Marks) -> bool:
     if found == _EMPTY:
         return False
     written, name = tag(segment, HASH_TAG), tag(segment, NAME_TAG)
-    if written is None or found is None or name != segment.GetName():
+    if written is None or found is None or name != tag_text(segment.GetName()):
         return True
     return not _same_mark(written, found, labelmaps.segment_image(segment))
 
