@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from bench import modules
 
 from UMambaSegmentationLib.run_options import RunOptions
 from UMambaSegmentationLib.state import PanelState, StateNode
@@ -251,42 +250,46 @@ def test_an_absurd_number_of_channels_is_not_believed(kept, node):
 # --- saved scenes ---------------------------------------------------------
 
 
-@pytest.fixture
-def elsewhere(tmp_path):
-    """The scene of another Slicer."""
-    found = slicer.vtkMRMLScene()
-    modules.give_file_cache(found, tmp_path)
-    yield found
-    found.Clear(1)
+def _without_tree(scene):
+    """The subject hierarchy is no part of these tests: leave it out of what is saved."""
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode"))
 
 
-def test_a_saved_bundle_brings_the_choices_back(kept, scene, elsewhere, case, tmp_path):
+def test_a_saved_bundle_brings_the_choices_back(kept, scene, case, tmp_path):
     kept().write(**ALL, **case)
     for volume in case["inputs"]:
         scene.GetNodeByID(volume).AddDefaultStorageNode()
+    _without_tree(scene)
     bundle = str(tmp_path / "Fall ü.mrb")
     assert scene.WriteToMRB(bundle)
-    assert elsewhere.ReadFromMRB(bundle)
-    state = kept(elsewhere.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")).state
+    scene.Clear(0)
+    _without_tree(scene)
+    assert scene.ReadFromMRB(bundle)
+    state = kept(scene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")).state
     assert {name: getattr(state, name) for name in ALL} == ALL
-    assert [elsewhere.GetNodeByID(volume).GetName() for volume in state.inputs] == ["T1", "T2"]
-    assert elsewhere.GetNodeByID(state.region).GetName() == "R"
-    assert elsewhere.GetNodeByID(state.output).GetName() == "S"
+    assert [scene.GetNodeByID(volume).GetName() for volume in state.inputs] == ["T1", "T2"]
+    assert scene.GetNodeByID(state.region).GetName() == "R"
+    assert scene.GetNodeByID(state.output).GetName() == "S"
 
 
-def test_a_scene_added_to_another_still_refers_to_its_own_nodes(kept, scene, elsewhere, case):
+def test_a_scene_added_to_another_still_refers_to_its_own_nodes(kept, scene, case, volume_from):
     """Node IDs that are taken get new names while a scene is imported."""
     kept().write(**case)
+    _without_tree(scene)
     scene.SetSaveToXMLString(1)
     scene.Commit()
+    text = scene.GetSceneXMLString()
     scene.SetSaveToXMLString(0)
+    scene.Clear(0)
     for number in range(2):
-        elsewhere.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"other {number}")
-    elsewhere.SetLoadFromXMLString(1)
-    elsewhere.SetSceneXMLString(scene.GetSceneXMLString())
-    assert elsewhere.Import()
-    state = kept(elsewhere.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")).state
-    assert [elsewhere.GetNodeByID(volume).GetName() for volume in state.inputs] == ["T1", "T2"]
+        volume_from(np.zeros((1, 1, 1)), name=f"other {number}")
+    _without_tree(scene)
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    assert scene.Import()
+    scene.SetLoadFromXMLString(0)
+    state = kept(scene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")).state
+    assert [scene.GetNodeByID(volume).GetName() for volume in state.inputs] == ["T1", "T2"]
 
 
 def test_nothing_but_choices_is_kept(kept, node, case):
