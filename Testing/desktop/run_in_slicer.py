@@ -53,14 +53,14 @@ def install(build: str, wheels: Path | None) -> bool:
 
 
 def run_tests() -> bool:
-    """Run the test class of the module; whether all of it passed and Slicer stayed free of torch."""
-    suite = unittest.defaultTestLoader.loadTestsFromName(MODULE)
+    """Run the module's own test; whether it passed and Slicer's process stayed free of torch."""
+    from UMambaSegmentation import UMambaSegmentationTest
+
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(UMambaSegmentationTest)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
-    if not result.testsRun:
-        tell("no test was found")
     if "torch" in sys.modules:
         tell("torch was imported into Slicer's own process")
-    return result.wasSuccessful() and result.testsRun > 0 and "torch" not in sys.modules
+    return result.testsRun > 0 and result.wasSuccessful() and "torch" not in sys.modules
 
 
 def main(arguments: list[str]) -> int:
