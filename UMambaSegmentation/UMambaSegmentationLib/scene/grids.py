@@ -139,9 +139,12 @@ def matrix_between(
     """The (4, 4) matrix between two frames, or None where no matrix can say it."""
     if source == target:
         return np.eye(4)
+    one, two = (source, target) if source is not None else (target, source)
+    if not one.IsTransformToNodeLinear(two):  # asking for the matrix would log an error
+        return None
     matrix = vtk.vtkMatrix4x4()
-    linear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(source, target, matrix)
-    return array_of_matrix(matrix) if linear else None
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(source, target, matrix)
+    return array_of_matrix(matrix)
 
 
 def _by(values: tuple[int, ...] | np.ndarray) -> str:
