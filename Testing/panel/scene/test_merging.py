@@ -302,6 +302,7 @@ def test_a_fault_on_the_way_leaves_the_output_as_it_was(mine, volume, others, mo
             provenance={"date": "today"},
         )
 
+    assert segments(mine)["Mine"].GetRepresentation("Closed surface").GetNumberOfPoints() > 0
     assert _state(mine, volume) == before
 
 

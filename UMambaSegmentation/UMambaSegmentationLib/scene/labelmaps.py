@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from UMambaSegmentationLib.scene.errors import SceneError
@@ -41,10 +42,11 @@ def label_image(
         SceneError: The shape is not the volume's, or a value does not fit.
     """
     if volume.GetImageData() is None or labels.shape != volume.GetImageData().GetDimensions()[::-1]:
-        raise SceneError("The volume is no longer the one that was segmented; run again.")
+        raise SceneError(_("The volume is no longer the one that was segmented; run again."))
     largest = max(largest, int(labels.max(initial=0)))
     if largest > _LARGEST or int(labels.min(initial=0)) < 0:
-        raise SceneError(f"The label map has values outside 0 to {_LARGEST}; check the model.")
+        message = _("The result has label values outside 0 to {largest}; check the model.")
+        raise SceneError(message.format(largest=_LARGEST))
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     image = slicer.vtkOrientedImageData()
@@ -82,8 +84,8 @@ def without(image: slicer.vtkOrientedImageData, values: Iterable[int]) -> slicer
 
 
 def count_values(labels: np.ndarray) -> np.ndarray:
-    """Voxels of each value from 0 to 65535, counted slice by slice to stay small in memory."""
-    counts = np.zeros(_LARGEST + 1, np.int64)
+    """Voxels of each value from 0 to 65535 (or the largest), counted slice by slice to stay small."""
+    counts = np.zeros(max(_LARGEST, int(labels.max(initial=0))) + 1, np.int64)
     for plane in labels:
         found = np.bincount(plane.ravel())
         counts[: len(found)] += found

@@ -78,10 +78,11 @@ class Vocabulary:
 
     def context_of(self, category: Sequence[str], kind: Sequence[str]) -> str | None:
         """The first context that has a type in a category, by their codes."""
-        return self._contexts.get((*category[:2], *kind[:2]))
+        return self._contexts.get((category[0], category[1], kind[0], kind[1]))
 
     def _add(self, context: str, term: Term, label: str) -> None:
-        self._contexts.setdefault((*term.category[:2], *term.type[:2]), context)
+        code = (*term.category[:2], *term.type[:2])
+        self._contexts.setdefault(code, context)
         for text in (term.type[2], label):
             words = words_of(text)
             fewer = [word for word in words if word not in _FILLERS]
