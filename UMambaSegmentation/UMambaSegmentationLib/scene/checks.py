@@ -87,7 +87,7 @@ def _channel_notes(card: Card, plans: Plans, volume: slicer.vtkMRMLVolumeNode, i
         return []
     if known is not None and known != "MR":
         return [_("The model expects MR, this volume is {modality}: choose an MR.").format(modality=known)]
-    if low < BELOW_ANY_MR:
+    if known is None and low < BELOW_ANY_MR:
         return [
             _("The model expects MR, this volume looks like CT (values down to {low}): choose an MR.").format(
                 low=f"{low:.0f}"
