@@ -169,8 +169,8 @@ class UMambaSegmentationLogic(ScriptedLoadableModuleLogic):
             inputs, model, output: As for `process`.
             region: A markups ROI, or a point list whose last point the model is pointed at; by default the
                 whole volume.
-            all_frames: Segment each frame of the sequence that the volume belongs to; the result is the node
-                that shows the frame of the moment, and its sequence.
+            all_frames: Segment each frame of the sequence that the volume belongs to, into a new sequence of
+                segmentations; `node` is then the one that shows the frame of the moment.
             options: A RunOptions; or give its fields as keywords: device, folds, mirror, step, threads,
                 max_memory, uncertainty, labels, same_name, overwrite_edited.
             callback: Called with each event of the engine: its plan, progress and log.
@@ -191,9 +191,13 @@ class UMambaSegmentationLogic(ScriptedLoadableModuleLogic):
 
         card = find_model(model)
         settled = options if options is not None else RunOptions(**choices)
-        kind = FrameSegmentation if all_frames else Segmentation
-        run = kind(callback=callback, on_end=on_end, ask=ask)
-        run.start(shared_engine(), _listed(inputs), card, output=output, region=region, options=settled)
+        engine, volumes = shared_engine(), _listed(inputs)
+        if all_frames:
+            frames = FrameSegmentation(callback=callback, on_end=on_end)
+            frames.start(engine, volumes, card, region=region, options=settled)
+            return frames
+        run = Segmentation(callback=callback, on_end=on_end, ask=ask)
+        run.start(engine, volumes, card, output=output, region=region, options=settled)
         return run
 
     def plan(
@@ -242,7 +246,7 @@ class UMambaSegmentationLogic(ScriptedLoadableModuleLogic):
 
         Args:
             inputs: A folder of image files and DICOM folders; or a list of cases, each a volume node (for
-                several channels a list of them). Files of several channels are named CASE_0000, CASE_0001, ...
+                several channels a list of them). Files of several channels end with _0000, _0001, ...
             model: As for `process`.
             folder: Where the results go, named by their cases; it is made if need be.
             suffix: ".seg.nrrd", ".nii.gz", ".nrrd" or ".mha".

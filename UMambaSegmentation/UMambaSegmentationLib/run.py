@@ -87,25 +87,20 @@ class Run:
             raise self.error
         return self.node
 
-    def _begin(self, volumes: Sequence[slicer.vtkMRMLVolumeNode | None]) -> None:
-        """From here on the run ends by itself when the scene closes or a volume goes."""
+    def _begin(
+        self, volumes: Sequence[slicer.vtkMRMLVolumeNode | None], compute: Callable[[], Computation]
+    ) -> None:
+        """Compute; from here on the run ends by itself when the scene closes or a volume goes.
+
+        If it cannot begin, what `compute` raises is raised, and nothing has happened.
+        """
+        self._computation = compute()
         self.state = "running"
         self._volume_ids = [volume.GetID() for volume in volumes if volume is not None]
         self._observations = [
             self._scene.AddObserver(self._scene.StartCloseEvent, lambda *_: self.cancel()),
             self._scene.AddObserver(self._scene.NodeRemovedEvent, lambda *_: self._look_for_volumes()),
         ]
-
-    def _compute(self, begin: Callable[[], Computation]) -> None:
-        """Make a computation ours; if it cannot begin, the run has never begun."""
-        try:
-            computation = begin()
-        except BaseException:
-            self._let_go()
-            self.state = "waiting"
-            raise
-        if self.state == "running":  # else it has failed at once
-            self._computation = computation
 
     def _look_for_volumes(self) -> None:
         if not all(self._scene.GetNodeByID(volume_id) for volume_id in self._volume_ids):
@@ -133,14 +128,11 @@ class Run:
         if self.state != "running":
             return
         self.state = state
-        self._let_go()
-        log(f"run {state}" + (f": {type(self.error).__name__}" if self.error is not None else ""))
-        tell, self._on_end, self._callback = self._on_end, None, None
-        if tell is not None:
-            tell(self)
-
-    def _let_go(self) -> None:
         self._computation = None
         for observation in self._observations:
             self._scene.RemoveObserver(observation)
         self._observations = []
+        log(f"run {state}" + (f": {type(self.error).__name__}" if self.error is not None else ""))
+        tell, self._on_end, self._callback = self._on_end, None, None
+        if tell is not None:
+            tell(self)

@@ -96,11 +96,11 @@ class Segmentation(Run):
         self._card, self._options, self._kept = card, options, kept
         self._output_id = output.GetID() if output is not None else ""
         self._grid = _grid_of(volumes[0])
-        self._begin(volumes)
-        self._compute(
+        self._begin(
+            volumes,
             lambda: Computation(
                 engine, card, volumes, box, options, on_event=self._tell, on_end=self._computed
-            )
+            ),
         )
 
     def _computed(self, computation: Computation) -> None:

@@ -128,6 +128,10 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
     ):
         # object.__setattr__ and the class's own former slot both refuse: "can't apply this __setattr__".
         Shiboken.Object.__setattr__(self, name, value)
+    elif isinstance(value, QtCore.QObject) and QtCore.QObject.property(value, "objectName") == name:
+        # PySide6's loader hangs every named child on the top widget; PythonQt's does not. An error for the last
+        # of them would come out of QUiLoader.load itself.
+        return
     elif there is not None:
         raise AttributeError(f"'{name}' of {cls.__name__} is a slot and cannot be overwritten")
     elif name.encode() in [entry.data() for entry in self.dynamicPropertyNames()]:

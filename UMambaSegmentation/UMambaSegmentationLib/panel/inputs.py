@@ -16,7 +16,7 @@ from UMambaSegmentationLib.panel.region import Region
 from UMambaSegmentationLib.scene.checks import notes
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.grids import resample_to, same_grid
-from UMambaSegmentationLib.scene.sequences import sequence_of
+from UMambaSegmentationLib.scene.sequences import frames_of
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -97,7 +97,7 @@ class InputsSection(VTKObservationMixin):
         self.channels.show_state()
         self.region.show_state()
         volume = self.channels.volumes()[0]
-        self._is_sequence = volume is not None and sequence_of(volume) is not None
+        self._is_sequence = frames_of(volume) is not None
         self._ui.sequenceCheckBox.visible = self._is_sequence
         self._ui.sequenceCheckBox.checked = self._services.state.state.all_frames
         self._show_notes()
