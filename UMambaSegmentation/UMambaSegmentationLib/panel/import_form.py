@@ -39,7 +39,7 @@ class ImportForm:
             place: A hidden widget with an empty layout.
             found: The engine's answer to `inspect`: the card as it would be, and notes.
             taken: Ids of the models that are there already.
-            accept: Gets id, name, orientation, channels and labels as the engine takes them.
+            accept: Gets model (its id), name, orientation, channels and labels as the engine takes them.
             cancel: Called when the person wants no import.
         """
         self._place = place
@@ -63,7 +63,7 @@ class ImportForm:
     def choices(self) -> dict[str, Any]:
         """What the person typed, as keys of the engine's `import`."""
         return {
-            "id": self._ui.importIdEdit.text.strip(),
+            "model": self._ui.importIdEdit.text.strip(),
             "name": self._ui.importNameEdit.text.strip(),
             "orientation": self._orientation(),
             "channels": [
@@ -140,11 +140,11 @@ class ImportForm:
         names = [channel["name"].casefold() for channel in chosen["channels"]]
         if not chosen["name"]:
             return _("Give the model a name.")
-        if not _ID.fullmatch(chosen["id"]):
+        if not _ID.fullmatch(chosen["model"]):
             return _("The name for scripts takes lower-case letters, digits and dashes, such as liver-ct.")
-        if chosen["id"] in self._taken:
+        if chosen["model"] in self._taken:
             return _("There is a model {id} already; choose another name for scripts.").format(
-                id=chosen["id"]
+                id=chosen["model"]
             )
         if not is_orientation(chosen["orientation"]):
             return _("An orientation has three letters, one of R or L, A or P, and S or I, such as RAS.")

@@ -237,7 +237,12 @@ class ModelsSection:
         if file is not None:
             settings.set_last_folder(file.parent)
             self._tasks.start(
-                "export", _("Writing the model file..."), self._on_exported, model=card.id, file=str(file)
+                "export",
+                _("Writing the model file..."),
+                self._on_exported,
+                model=card.id,
+                file=str(file),
+                overwrite=True,  # the dialog has asked
             )
 
     def _on_exported(self, result: dict[str, Any]) -> None:
