@@ -120,18 +120,20 @@ def _fallback(self: QtCore.QObject, name: str) -> Any:
 def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
     cls = type(self)
     there = inspect.getattr_static(cls, name, None)
-    if (
+    if isinstance(there, QtCore.Property):  # of a stand-in
+        if there.fset is None:
+            raise AttributeError(f"property '{name}' of {cls.__name__} cannot be written")
+        there.fset(self, value)
+    elif (
         name.startswith("_")
         or not is_cxx(cls)
-        or isinstance(there, property | QtCore.Property)
+        or isinstance(there, property)
         or isinstance(value, QtCore.SignalInstance)  # PySide6 keeps bound signals on the object
     ):
         # object.__setattr__ and the class's own former slot both refuse: "can't apply this __setattr__".
         Shiboken.Object.__setattr__(self, name, value)
     elif isinstance(value, QtCore.QObject) and QtCore.QObject.property(value, "objectName") == name:
-        # PySide6's loader hangs every named child on the top widget; PythonQt's does not. An error for the last
-        # of them would come out of QUiLoader.load itself.
-        return
+        pass  # PySide6's loader hangs every named child on the top widget; PythonQt's does not
     elif there is not None:
         raise AttributeError(f"'{name}' of {cls.__name__} is a slot and cannot be overwritten")
     elif name.encode() in [entry.data() for entry in self.dynamicPropertyNames()]:
