@@ -21,6 +21,7 @@ from UMambaSegmentationLib import card_text
 from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.grids import ijk_to_ras, matrix_between, size_of
+from UMambaSegmentationLib.scene.labelmaps import labelmap_name
 
 Row = tuple[str, str, int, float]
 
@@ -62,6 +63,8 @@ def labels_of(
         color = [round(255 * part) for part in segment.GetColor()]
         segments.append({"value": value, "name": segment.GetName(), "color": color})
         wanted.InsertNextValue(segment_id)
+    if not segmentation.GetSegmentation().ContainsRepresentation(labelmap_name()):
+        segmentation.CreateBinaryLabelmapRepresentation()
     merged = slicer.vtkOrientedImageData()
     if not segmentation.GenerateMergedLabelmapForAllSegments(
         merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, _grid_for(segmentation, volume), wanted
