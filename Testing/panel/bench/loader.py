@@ -6,6 +6,7 @@ trace; so they are remembered and raised when loading is over.
 
 from __future__ import annotations
 
+import inspect
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -14,7 +15,8 @@ from PySide6 import QtCore, QtUiTools, QtWidgets
 from .widgets import STAND_INS, base
 
 FOREIGN = ("ctk", "qMRML", "qSlicer")
-NOT_PROPERTIES = {"buddy", "orientation"}  # of QLabel and Line: the loader reads them itself
+LINE = "Line"  # Designer's own name for a QFrame
+NOT_PROPERTIES = {"buddy"}  # of QLabel: the loader reads it itself
 
 
 class UiError(RuntimeError):
@@ -37,12 +39,8 @@ class QUiLoader(QtUiTools.QUiLoader):
             if name in STAND_INS:
                 widget = STAND_INS[name](parent)
                 widget.setObjectName(object_name)
-            elif name.startswith(FOREIGN):
-                raise UiError(f"the bench has no stand-in for {name} ({object_name})")
             else:
                 widget = super().createWidget(name, parent, object_name)
-                if widget is None:
-                    raise UiError(f"Qt has no widget {name} ({object_name})")
         except Exception as error:
             self._problems.append(error)
             widget = QtWidgets.QWidget(parent)
@@ -54,7 +52,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         root = ET.fromstring(bytes(device.readAll().data()).decode("utf-8"))
         links = _take_connections(root)
         for element in root.iter("widget"):
-            _check_properties(element)
+            _check(element)
         buffer = QtCore.QBuffer()
         buffer.setData(ET.tostring(root, encoding="utf-8"))
         buffer.open(QtCore.QIODevice.ReadOnly)
@@ -82,16 +80,19 @@ def _take_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:
     return [tuple(link.findtext(key, "") for key in keys) for link in found.iter("connection")]
 
 
-def _check_properties(element: ET.Element) -> None:
+def _check(element: ET.Element) -> None:
     """A property that the class lacks would become a dynamic one, in Slicer too, and change nothing."""
     name, object_name = element.get("class", ""), element.get("name", "")
     cls = STAND_INS.get(name) or getattr(QtWidgets, name, None)
-    if cls is None:
+    if name == LINE:
         return
-    meta = cls.staticMetaObject
+    if cls is None:
+        owner = "the bench has no stand-in for" if name.startswith(FOREIGN) else "Qt has no widget"
+        raise UiError(f"{owner} {name} ({object_name})")
     for entry in element.findall("property"):
         key = entry.get("name", "")
-        if meta.indexOfProperty(key) < 0 and key not in NOT_PROPERTIES and entry.get("stdset") != "0":
+        known = isinstance(inspect.getattr_static(cls, key, None), property | QtCore.Property)
+        if not known and key not in NOT_PROPERTIES and entry.get("stdset") != "0":
             raise UiError(f"{name} {object_name} has no property {key}")
         for value in [*entry.iter("enum"), *entry.iter("set")]:
             if any(part.count("::") > 1 for part in (value.text or "").split("|")):

@@ -75,6 +75,8 @@ def connect(self: QtCore.QObject, signal: str, target: Any, method: str | None =
         AttributeError: the class has no such signal.
         TypeError: the signature has no argument list, or the slot cannot be called.
     """
+    if isinstance(signal, QtCore.QObject):  # PySide6's own QTimer.singleShot asks a timer so
+        return bool(QtCore.QObject.connect(signal, target, method))
     slot = target if method is None else getattr(target, method.partition("(")[0])
     if not callable(slot):
         raise TypeError(f"{slot!r} is no slot: it cannot be called")

@@ -13,11 +13,10 @@ class Contents(QtCore.QObject):
     """Children of a folding section; those that were hidden on their own stay hidden when it opens."""
 
     def __init__(self, section: QtWidgets.QWidget) -> None:
-        super().__init__(section)
-        self._section = section
         self._closed = False
         self._busy = False
         self._hidden_by_us: list[QtWidgets.QWidget] = []
+        super().__init__(section)
 
     def fold(self, closed: bool) -> None:
         """Hide the children, or show again those that folding had hidden."""
@@ -38,7 +37,8 @@ class Contents(QtCore.QObject):
 
     def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
         """A child shown or hidden by others while the section is closed is so when the section opens."""
-        if self._closed and not self._busy:
+        state = vars(self)  # empty when Python has let go of this object and Qt has not yet
+        if state.get("_closed") and not state["_busy"]:
             if event.type() == QtCore.QEvent.ShowToParent:
                 self._busy = True
                 child.setVisible(False)
@@ -50,7 +50,7 @@ class Contents(QtCore.QObject):
         return False
 
     def _children(self) -> list[QtWidgets.QWidget]:
-        found = self._section.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly)
+        found = self.parent().findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly)
         return [child for child in found if not child.isWindow()]
 
 

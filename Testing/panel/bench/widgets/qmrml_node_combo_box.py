@@ -9,6 +9,7 @@ from PySide6 import QtCore, QtWidgets
 
 from .base import prop, stand_in, stored
 from .ctk_inputs import ctkComboBox
+from .observers import Observers, Seen
 
 NONE, NODE, ACTION = "none", "node", "action"  # kinds of entries
 
@@ -48,8 +49,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         self._scene: Any = None
-        self._observed: list[tuple[Any, int]] = []
-        self._watched: dict[str, tuple[Any, int]] = {}  # node ID -> (node, observer)
+        self._watched: dict[str, Seen] = {}  # by node ID
         self._requested: str | None = None  # chosen before there was a scene
         self._nodeTypes: list[str] = []
         self._hideChildNodeTypes: list[str] = []
@@ -63,6 +63,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._interactionNodeSingletonTag = "Singleton"
         self._told: tuple[str, str] = ("", "")  # ID and name of the node that was announced last
         super().__init__(parent)
+        self._observers = Observers(self)
         self._combo = ctkComboBox(self)
         self._combo.elideMode = QtCore.Qt.ElideMiddle.value
         self._combo.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Expanding)
@@ -119,19 +120,14 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         """Listen to a scene; the widget is enabled while it has one."""
         if scene is self._scene:
             return
-        for observed, tag in [*self._observed, *self._watched.values()]:
-            observed.RemoveObserver(tag)
-        self._observed, self._watched = [], {}
+        self._observers.clear()
+        self._watched = {}
         self._scene = scene
         if scene is not None:
-            for event, handler in (
-                (scene.NodeAddedEvent, self._on_node_added),
-                (scene.NodeAboutToBeRemovedEvent, self._on_node_removed),
-                (scene.EndCloseEvent, self._on_scene_changed),
-                (scene.EndImportEvent, self._on_scene_changed),
-                (scene.EndRestoreEvent, self._on_scene_changed),
-            ):
-                self._observed.append((scene, scene.AddObserver(event, handler)))
+            self._observers.add(scene, scene.NodeAddedEvent, self._on_node_added, vtk.VTK_OBJECT)
+            self._observers.add(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_removed, vtk.VTK_OBJECT)
+            for event in (scene.EndCloseEvent, scene.EndImportEvent, scene.EndRestoreEvent):
+                self._observers.add(scene, event, self._on_scene_changed)
         requested, self._requested = self._requested, None
         self._fill()
         if scene is not None:
@@ -292,13 +288,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         """Observe nodes of our types, listed or hidden: a name or HideFromEditors may change."""
         wanted = {node.GetID(): node for node in nodes}
         for node_id in [known for known in self._watched if known not in wanted]:
-            node, tag = self._watched[node_id]
-            if not node.GetHideFromEditors() or self._scene is None:
-                node.RemoveObserver(tag)
-                del self._watched[node_id]
+            node = self._watched[node_id][0]
+            if not node.GetHideFromEditors() or node.GetScene() is None:
+                self._observers.remove(self._watched.pop(node_id))
         for node_id, node in wanted.items():
             if node_id not in self._watched:
-                self._watched[node_id] = (node, node.AddObserver("ModifiedEvent", self._on_node_modified))
+                self._watched[node_id] = self._observers.add(node, "ModifiedEvent", self._on_node_modified)
 
     def _tell(self) -> None:
         node = self.currentNode()
@@ -311,14 +306,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     # Events ----------------------------------------------------------------------------------------------
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_added(self, scene: Any, event: str, node: Any) -> None:
         if any(node.IsA(name) for name in self._nodeTypes):
             self._fill()
             if self._listed(node):
                 self.nodeAdded.emit(node)
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removed(self, scene: Any, event: str, node: Any) -> None:
         if any(node.IsA(name) for name in self._nodeTypes):
             if self._listed(node):

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import slicer
-import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .base import prop, stand_in, stored
+from .observers import Observers
 from .qmrml_widget import qMRMLWidget
 
 VISIBILITY, COLOR, OPACITY, NAME, LAYER, STATUS = range(6)
@@ -42,7 +42,6 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         self._node: Any = None
-        self._observed: list[tuple[Any, int]] = []
         self._filling = False
         self._hidden: list[str] = []
         self._readOnly = self._filterBarVisible = self._jumpToSelectedSegmentEnabled = False
@@ -51,6 +50,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._terminologySelectorOptionVisible = self._terminologySelectorAutoDisable = False
         self._useTerminologySelectorSettingsKey = "Segmentations/UseTerminologySelector"
         super().__init__(parent)
+        self._observers = Observers(self)
         self._model = QtGui.QStandardItemModel(0, 6, self)
         self._model.setHorizontalHeaderLabels(["", "", "Opacity", "Name", "Layer", ""])
         self._table = QtWidgets.QTableView(self)
@@ -104,15 +104,14 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     def setSegmentationNode(self, node: Any) -> None:
         """Show a node's segments, and follow them; anything but a segmentation is none."""
-        for observed, tag in self._observed:
-            observed.RemoveObserver(tag)
-        self._observed = []
+        self._observers.clear()
         self._node = node if node is not None and node.IsA("vtkMRMLSegmentationNode") else None
         if self._node is not None:
-            numbers = [getattr(slicer.vtkSegmentation, name) for name in EVENTS]
-            handlers = [(number, self._on_segment) for number in numbers]
-            handlers.append((slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, self._on_display))
-            self._observed = [(self._node, self._node.AddObserver(*handler)) for handler in handlers]
+            for name in EVENTS:
+                number = getattr(slicer.vtkSegmentation, name)
+                self._observers.add(self._node, number, self._on_segment, "string0")
+            number = slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent
+            self._observers.add(self._node, number, self._on_display)
         self._rebuild()
 
     def setMRMLScene(self, scene: Any) -> None:
@@ -215,8 +214,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     # Events ----------------------------------------------------------------------------------------------
 
-    @vtk.calldata_type("string0")
-    def _on_segment(self, node: Any, event: str, segment_id: str | None) -> None:
+    def _on_segment(self, node: Any, event: str, segment_id: str = "") -> None:
         """One segment by its ID; after a bulk change all of them, as in the C++ class."""
         row = self.rowForSegmentID(segment_id) if segment_id else -1
         there = bool(segment_id) and node.GetSegmentation().GetSegment(segment_id) is not None

@@ -8,6 +8,7 @@ import slicer
 from PySide6 import QtWidgets
 
 from .base import stand_in, stored
+from .observers import Observers
 
 SURFACE, LABELMAP = "Closed surface", "Binary labelmap"
 EVENTS = ("SegmentAdded", "SegmentRemoved", "ContainedRepresentationNamesModified")
@@ -22,9 +23,9 @@ class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         self._node: Any = None
-        self._observed: list[tuple[Any, int]] = []
         self._locked = False
         super().__init__(parent)
+        self._observers = Observers(self)
         self.setText("Show 3D")
         self.setCheckable(True)
         self.setEnabled(False)
@@ -38,11 +39,11 @@ class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
 
     def setSegmentationNode(self, node: Any) -> None:
         """Slot of the C++ class."""
-        for observed, tag in self._observed:
-            observed.RemoveObserver(tag)
+        self._observers.clear()
         self._node = node
-        events = ["ModifiedEvent", *(getattr(slicer.vtkSegmentation, name) for name in EVENTS)]
-        self._observed = [(node, node.AddObserver(event, self._on_event)) for event in events] if node else []
+        if node is not None:
+            for event in ("ModifiedEvent", *(getattr(slicer.vtkSegmentation, name) for name in EVENTS)):
+                self._observers.add(node, event, self._on_event)
         self._update()
 
     def _on_event(self, caller: Any, event: str) -> None:
