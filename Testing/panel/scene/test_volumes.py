@@ -246,10 +246,10 @@ class Database:
     def __init__(self, value):
         self.value = value
 
-    def fileForInstance(self, uid):  # noqa: N802  (ctkDICOMDatabase's name)
+    def fileForInstance(self, uid):
         return "/somewhere/1.dcm" if uid == "1.2.3" else ""
 
-    def fileValue(self, file, tag):  # noqa: N802
+    def fileValue(self, file, tag):
         assert (file, tag) == ("/somewhere/1.dcm", "0008,0060")
         return self.value
 
