@@ -8,7 +8,6 @@ import pytest
 import slicer
 import vtk
 
-from UMambaSegmentationLib.run_options import RunOptions
 from UMambaSegmentationLib.state import PanelState, StateNode
 
 ALL = {
@@ -67,31 +66,12 @@ def _events(node):
 
 def test_a_new_node_holds_the_defaults(kept):
     assert kept().state == PanelState()
-    assert PanelState().options() == {"same_name": "replace"}
-    assert RunOptions(**PanelState().options()) == RunOptions()
 
 
 def test_everything_written_is_read_back_by_another(kept, case):
     kept().write(**ALL, **case)
     assert kept().state == PanelState(**ALL, **case)
     assert {one.name for one in fields(PanelState)} == {*ALL, *case}, "a field is missing in this test"
-
-
-def test_options_are_the_keywords_of_a_run(kept):
-    state = kept()
-    state.write(**ALL)
-    options = RunOptions(**state.state.options())
-    assert options.for_engine() == {
-        "device": "cuda:1",
-        "folds": ["0", "3"],
-        "mirror": False,
-        "step": 0.25,
-        "threads": 2,
-        "max_memory": 3.5,
-        "uncertainty": True,
-        "labels": [1],
-    }
-    assert options.same_name == "beside"
 
 
 def test_back_to_the_default_leaves_nothing_behind(kept, node, case):

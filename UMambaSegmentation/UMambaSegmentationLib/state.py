@@ -62,22 +62,6 @@ class PanelState:
     max_memory: float | None = None
     uncertainty: bool = False
 
-    def options(self) -> dict[str, Any]:
-        """The keywords of `RunOptions` that were chosen; what is left out is the default there."""
-        chosen = {
-            "labels": list(self.keep[self.model]) if self.model in self.keep else None,
-            "device": self.device,
-            "folds": list(self.folds) or None,
-            "mirror": self.mirror,
-            "step": self.step if self.step != PanelState.step else None,
-            "threads": self.threads,
-            "max_memory": self.max_memory,
-            "uncertainty": self.uncertainty or None,
-        }
-        return {key: value for key, value in chosen.items() if value is not None} | {
-            "same_name": self.same_name
-        }
-
 
 Listener = Callable[[PanelState, frozenset[str]], None]
 
