@@ -15,7 +15,8 @@ class Progress:
     """One report of a run.
 
     Attributes:
-        stage: "read", "preprocess", "predict", "export" or "write".
+        stage: Of a run "read", "preprocess", "predict" or "write"; of a model that is stored or exported
+            "unpack", "check" or "write".
         done, total: Steps of this stage.
         seconds_left: Estimate for the whole run, None while unknown.
     """

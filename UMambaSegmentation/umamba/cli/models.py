@@ -73,9 +73,7 @@ def _list(options: argparse.Namespace) -> tuple[list[str], Any]:
     if not lines:
         lines = ["no models yet; see umamba models import --help"]
     return lines, {
-        "models": [
-            {**model.card.as_dict(), "folder": str(model.folder), "bundled": model.bundled} for model in found
-        ],
+        "models": [model.as_dict() for model in found],
         "problems": broken,
     }
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from umamba.models.card import Card
+    from umamba.models.edits import CardEdits
     from umamba.models.exchange import export, install
     from umamba.models.folder import get
-    from umamba.models.importer import ImportReport, import_, import_results
+    from umamba.models.importer import ImportReport, Inspection, import_, import_results, inspect_results
     from umamba.models.load import load_network
     from umamba.models.model import Model
     from umamba.models.store import StoredModel, find, problems, remove, store_folder
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Card": "card",
+    "CardEdits": "edits",
     "ImportReport": "importer",
+    "Inspection": "importer",
     "Model": "model",
     "StoredModel": "store",
     "export": "exchange",
@@ -30,6 +33,7 @@ _LAZY = {
     "get": "folder",
     "import_": "importer",
     "import_results": "importer",
+    "inspect_results": "importer",
     "install": "exchange",
     "list": "store",
     "load_network": "load",
@@ -42,7 +46,9 @@ _OWN_NAMES = {"list": "list_models"}
 
 __all__ = [
     "Card",
+    "CardEdits",
     "ImportReport",
+    "Inspection",
     "Model",
     "StoredModel",
     "export",
@@ -50,6 +56,7 @@ __all__ = [
     "get",
     "import_",
     "import_results",
+    "inspect_results",
     "install",
     "list",
     "load_network",

@@ -12,13 +12,14 @@ import shutil
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 from zipfile import ZipFile, ZipInfo
 
 from umamba.errors import InputError, ModelError
+from umamba.events import Monitor
 from umamba.models.zips import READ_BYTES, ZIP_ERRORS, open_zip
 
 MAX_MEMBERS = 20_000
@@ -42,13 +43,16 @@ _PACKED_MODE = 0o100644
 Names = Collection[PurePosixPath]
 
 
-def unpack(path: Path, folder: Path, choose: Callable[[Names], Names]) -> Names:
+def unpack(
+    path: Path, folder: Path, choose: Callable[[Names], Names], monitor: Monitor | None = None
+) -> Names:
     """Unpack members of a zip file.
 
     Args:
         path: The zip file.
         folder: An empty folder, which the caller removes if this raises.
         choose: Says which of the names are unpacked. All members are checked, whatever it says.
+        monitor: Progress and cancel.
 
     Returns:
         The names unpacked.
@@ -57,13 +61,15 @@ def unpack(path: Path, folder: Path, choose: Callable[[Names], Names]) -> Names:
         ModelError: An unsafe or damaged archive.
         InputError: The disk has not enough room.
     """
+    monitor = monitor or Monitor()
     with open_zip(path) as archive:
         members = checked_members(archive, path.name)
         chosen = {name: members[name] for name in choose(members.keys())}
         _check_sizes(chosen, path.name)
         check_space(folder, sum(member.file_size for member in chosen.values()))
-        for name, member in chosen.items():
-            _unpack_member(archive, member, folder.joinpath(*name.parts), path.name)
+        for done, (name, member) in enumerate(chosen.items()):
+            monitor.step("unpack", done, len(chosen))
+            _unpack_member(archive, member, folder.joinpath(*name.parts), path.name, monitor)
     return chosen.keys()
 
 
@@ -103,25 +109,30 @@ def checked_members(archive: ZipFile, name: str) -> dict[PurePosixPath, ZipInfo]
     return found
 
 
-def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
+def pack(path: Path, files: Sequence[tuple[str, Path]], monitor: Monitor | None = None) -> None:
     """Write a zip file; the same files give the same bytes (fixed dates, order as given, stored).
 
     Args:
         path: A new file.
         files: Name in the archive and file to read.
+        monitor: Progress and cancel.
 
     Raises:
         OSError: A file cannot be read, or the zip not be written.
     """
+    monitor = monitor or Monitor()
     with path.open("xb") as file:
         with ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, source in files:
+            for done, (name, source) in enumerate(files):
+                monitor.step("write", done, len(files))
                 entry = ZipInfo(name, _PACKED_DATE)
                 entry.create_system = 3  # Unix, whatever this computer is
                 entry.external_attr = _PACKED_MODE << 16
                 entry.file_size = source.stat().st_size
                 with source.open("rb") as reader, archive.open(entry, "w") as writer:
-                    shutil.copyfileobj(reader, writer, READ_BYTES)
+                    while chunk := reader.read(READ_BYTES):
+                        monitor.check()
+                        writer.write(chunk)
         file.flush()
         os.fsync(file.fileno())
 
@@ -179,13 +190,14 @@ def _as_file_systems_see(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", str(path)).casefold())
 
 
-def _unpack_member(archive: ZipFile, member: ZipInfo, target: Path, name: str) -> None:
+def _unpack_member(archive: ZipFile, member: ZipInfo, target: Path, name: str, monitor: Monitor) -> None:
     """Copy one member; never more bytes than it says, and its checksum is compared at the end."""
     left = member.file_size
     with archive.open(member) as source, writing(target.name):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for chunk in _chunks(source, name):
+                monitor.check()
                 left -= len(chunk)
                 if left < 0:
                     raise ModelError(f"{name}: the member {target.name[:80]!r} is longer than it says")

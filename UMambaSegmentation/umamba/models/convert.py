@@ -9,14 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from umamba.events import Monitor
 from umamba.models.archive import writing
 from umamba.models.card import CARD_FILE, Accuracy, Card, card_bytes
 from umamba.models.checkpoint import STORED_TYPES, Checkpoint, read_arrays
 from umamba.models.describe import describe
+from umamba.models.edits import CardEdits, edited
 from umamba.models.folder import DATASET, PLANS, fold_file
 from umamba.models.results import Results
 from umamba.models.safetensors_file import NUMPY_TYPES, Shapes, size_bytes, write_arrays
@@ -61,13 +66,28 @@ def write_model(
     orientation: str,
     previous_stage: str | None,
     accuracy: tuple[Accuracy, ...],
+    edits: CardEdits | None = None,
+    monitor: Monitor | None = None,
 ) -> Card:
     """Write plans, dataset, weights and card into a new folder, every file flushed to the disk.
 
     Raises:
         ModelError: A checkpoint is damaged.
-        InputError: The folder cannot be written.
+        InputError: The folder cannot be written, or the edits do not fit.
+        Cancelled: `monitor` said so.
     """
+    monitor = monitor or Monitor()
+    card = describe(
+        results,
+        model_id=model_id,
+        name=name,
+        orientation=orientation,
+        files={},
+        previous_stage=previous_stage,
+        accuracy=accuracy,
+    )
+    if edits is not None:
+        card = edited(card, edits)
     with writing(model_id):
         folder.mkdir()
         files = {
@@ -76,18 +96,19 @@ def write_model(
         }
         for fold, checkpoint in results.checkpoints.items():
             path = folder / fold_file(fold)
-            files[path.name] = write_arrays(path, stored_shapes(checkpoint), read_arrays(checkpoint))
-        card = describe(
-            results,
-            model_id=model_id,
-            name=name,
-            orientation=orientation,
-            files=files,
-            previous_stage=previous_stage,
-            accuracy=accuracy,
-        )
+            arrays = _watched(checkpoint, monitor)
+            files[path.name] = write_arrays(path, stored_shapes(checkpoint), arrays)
+        card = replace(card, files=files)
         _write(folder / CARD_FILE, card_bytes(card))
     return card
+
+
+def _watched(checkpoint: Checkpoint, monitor: Monitor) -> Iterator[tuple[str, np.ndarray]]:
+    """The weights one by one; each is a step."""
+    total = len(checkpoint.tensors)
+    for done, entry in enumerate(read_arrays(checkpoint)):
+        monitor.step("write", done, total)
+        yield entry
 
 
 def stored_bytes(results: Results) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from umamba.errors import ModelError
@@ -74,7 +74,7 @@ def describe(
             f"{results.network}{generation}, configuration {_line(configuration)}, trained by "
             f"{_line(results.trainer)} on {_line(dataset_name)}."
         ),
-        modality=_modality(results.dataset),
+        modality=modality_of(results.dataset.channel_names),
         network=CardNetwork(results.network, results.generation, configuration, previous_stage),
         channels=tuple(CardChannel(_line(channel)) for channel in results.dataset.channel_names),
         labels=card_labels(results.dataset),
@@ -101,15 +101,20 @@ def card_labels(dataset: Dataset) -> tuple[CardLabel, ...]:
     colors: set[tuple[int, int, int]] = set()
     labels = []
     for value in sorted(names):
-        key = label_key(names[value], value)
-        if key in keys:
-            key = f"{key[: MAX_ID_LENGTH - 6]}_{value}"
-        while key in keys:
-            key = f"label_{key[: MAX_ID_LENGTH - 6]}"
-        keys.add(key)
+        keys.add(key := free_key(names[value], value, keys))
         colors.add(color := _color(value, colors))
         labels.append(CardLabel(value, key, _line(names[value]), color))
     return tuple(labels)
+
+
+def free_key(name: str, value: int, taken: Collection[str]) -> str:
+    """`label_key`, or something near to it that is not taken."""
+    key = label_key(name, value)
+    if key in taken:
+        key = f"{key[: MAX_ID_LENGTH - 6]}_{value}"
+    while key in taken:
+        key = f"label_{key[: MAX_ID_LENGTH - 6]}"
+    return key
 
 
 def label_key(name: str, value: int) -> str:
@@ -121,6 +126,12 @@ def label_key(name: str, value: int) -> str:
     if not key:
         return f"label_{value}"
     return key if key[0].isalpha() else f"label_{key}"
+
+
+def modality_of(channel_names: Iterable[str]) -> str | None:
+    """CT or MR where every channel says so; other names are contrasts and left to a person."""
+    found = {_MODALITIES.get(name.strip().upper()) for name in channel_names}
+    return found.pop() if len(found) == 1 else None
 
 
 def _names(dataset: Dataset) -> dict[int, str]:
@@ -160,12 +171,6 @@ def _color(value: int, taken: set[tuple[int, int, int]]) -> tuple[int, int, int]
             if shifted not in taken:
                 return shifted
         index += 1
-
-
-def _modality(dataset: Dataset) -> str | None:
-    """CT or MR where every channel says so; other names are contrasts and left to a person."""
-    found = {_MODALITIES.get(name.strip().upper()) for name in dataset.channel_names}
-    return found.pop() if len(found) == 1 else None
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path, PurePosixPath
 
 from umamba.errors import InputError, ModelError
+from umamba.events import Monitor
 from umamba.models import store
 from umamba.models.advice import GET_AGAIN, advising
 from umamba.models.archive import Names, pack, unpack, writing
@@ -25,13 +26,16 @@ _MODEL_FILE = re.compile(
 )
 
 
-def export(model_id: str, file: str | os.PathLike[str], overwrite: bool = False) -> Path:
+def export(
+    model_id: str, file: str | os.PathLike[str], overwrite: bool = False, monitor: Monitor | None = None
+) -> Path:
     """Write a model, with the first stage of a cascade, as one zip file. Equal models give equal files.
 
     Args:
         model_id: A model of the store or a bundled one.
         file: The zip file; it appears whole or not at all.
         overwrite: Whether an existing file is replaced.
+        monitor: Progress and cancel.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
@@ -46,12 +50,12 @@ def export(model_id: str, file: str | os.PathLike[str], overwrite: bool = False)
         )
     files = []
     for stored in _with_first_stage(store.find(model_id)):
-        verify(stored.id)
+        verify(stored.id, monitor)
         names = [CARD_FILE, *sorted(stored.card.files)]
         files += [(f"{stored.id}/{name}", stored.folder / name) for name in names]
     beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
     try:
-        pack(beside, files)
+        pack(beside, files, monitor)
         beside.replace(target)
     except OSError as error:
         raise InputError(f"{target.name}: cannot be written ({error.strerror or error})") from None
@@ -60,8 +64,12 @@ def export(model_id: str, file: str | os.PathLike[str], overwrite: bool = False)
     return target
 
 
-def install(file: str | os.PathLike[str]) -> str:
+def install(file: str | os.PathLike[str], monitor: Monitor | None = None) -> str:
     """Install an exported model into the user's store, after checking everything about it.
+
+    Args:
+        file: Made by `export`.
+        monitor: Progress and cancel.
 
     Returns:
         Its id; of a cascade that of the second stage.
@@ -74,11 +82,11 @@ def install(file: str | os.PathLike[str]) -> str:
     if kind_of(path) != FILE:
         raise ModelError(f"{path.name or path}: there is no such file")
     with store.staging() as folder, advising(GET_AGAIN):
-        unpack(path, folder, lambda names: _choose(names, path.name))
+        unpack(path, folder, lambda names: _choose(names, path.name), monitor)
         ids = _settle(folder, path.name)
         for model_id in ids:
             store.check_free(model_id)
-            verify_folder(folder / model_id)
+            verify_folder(folder / model_id, monitor)
         store.publish_all(folder, ids)
         return ids[-1]
 

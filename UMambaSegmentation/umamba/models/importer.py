@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from umamba.errors import ModelError
+from umamba.events import Monitor
 from umamba.models import store
 from umamba.models.accuracy import SUMMARY, measured_accuracy
 from umamba.models.advice import AS_WRITTEN, GET_AGAIN, advising
 from umamba.models.archive import Names, check_space, unpack
-from umamba.models.card import check_id, check_orientation
+from umamba.models.card import Card, check_id, check_orientation
 from umamba.models.convert import left_out, stored_bytes, write_model
-from umamba.models.describe import default_id, slug
+from umamba.models.describe import default_id, describe, slug
+from umamba.models.edits import CardEdits, edited
 from umamba.models.folder import DATASET, PLANS
 from umamba.models.locate import CHECKPOINTS, POSTPROCESSING
 from umamba.models.paths import FILE, kind_of
 from umamba.models.results import Results, read_results
 
+NATIVE = "native"
 _LIST_CHARACTERS = 500
 
 
@@ -57,6 +60,25 @@ class ImportReport:
         """Plain values for JSON."""
         return asdict(self)
 
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes of both stages of a cascade, those of the first behind its id."""
+        first = self.previous_stage
+        return [*([f"{first.id}: {note}" for note in first.all_notes] if first else ()), *self.notes]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an import would give.
+
+    Attributes:
+        card: Of the model (of a cascade of its second stage); it names no files yet.
+        report: What was found.
+    """
+
+    card: Card
+    report: ImportReport
+
 
 @dataclass(frozen=True)
 class _Stage:
@@ -67,12 +89,24 @@ class _Stage:
     name: str | None
     previous: str | None
 
+    def card(self, orientation: str) -> Card:
+        """The card as the results tell it, without files."""
+        return describe(
+            self.results,
+            model_id=self.id,
+            name=self.name,
+            orientation=orientation,
+            files={},
+            previous_stage=self.previous,
+            accuracy=measured_accuracy(self.results),
+        )
+
 
 def import_(
     path: str | os.PathLike[str],
     id: str | None = None,
     name: str | None = None,
-    orientation: str = "native",
+    orientation: str = NATIVE,
 ) -> str:
     """Import a results folder, as `import_results` does, and return the model's id."""
     return import_results(path, id=id, name=name, orientation=orientation).id
@@ -83,8 +117,10 @@ def import_results(
     *,
     id: str | None = None,
     name: str | None = None,
-    orientation: str = "native",
+    orientation: str = NATIVE,
+    edits: CardEdits | None = None,
     dry_run: bool = False,
+    monitor: Monitor | None = None,
 ) -> ImportReport:
     """Import a results folder of any level, a zip of one, or one checkpoint, into the user's store.
 
@@ -94,31 +130,64 @@ def import_results(
             first stage of a cascade gets its own default, or `id` with its configuration's name behind.
         name: What a person reads; None takes dataset and configuration.
         orientation: Three letters, as the training images lay, or "native" for nnU-Net's behaviour.
+        edits: What a person changes in the card; of a cascade in both cards.
         dry_run: Only say what would be taken.
+        monitor: Progress and cancel.
 
     Raises:
         ModelError: No model, several, or one that is unsafe, damaged or does not fit together; an id that
             is taken. Nothing is left in the store then.
-        InputError: The store cannot be written to or has no room.
+        InputError: The store cannot be written to or has no room; edits that do not fit.
+        Cancelled: `monitor` said so; nothing is left in the store.
     """
     check_orientation(orientation)
-    source = Path(path)
-    with ExitStack() as stack:
-        if source.suffix == ".zip" and kind_of(source) == FILE:
-            folder = stack.enter_context(store.staging())
-            with advising(AS_WRITTEN):
-                unpack(source, folder, _choose)
-                results = _read_unpacked(folder, source.name)
-        else:
-            with advising(AS_WRITTEN):
-                results = read_results(source)
+    monitor = monitor or Monitor()
+    with _opened(Path(path), monitor) as results:
         stages = _stages(results, id, name)
         for stage in stages:
             store.check_free(stage.id)
+            if edits is not None:
+                edited(stage.card(orientation), edits)  # said now, and not after the weights were written
         reports = [_report(stage) for stage in stages]
         if not dry_run:
-            stored = _store(stages, orientation)
+            stored = _store(stages, orientation, edits, monitor)
             reports = [replace(report, stored=new) for report, new in zip(reports, stored, strict=True)]
+    return _of_cascade(reports)
+
+
+def inspect_results(path: str | os.PathLike[str], *, monitor: Monitor | None = None) -> Inspection:
+    """Say what an import would give, and store nothing.
+
+    Args:
+        path: As for `import_results`.
+        monitor: Progress and cancel.
+
+    Raises:
+        ModelError, InputError, Cancelled: As `import_results`.
+    """
+    with _opened(Path(path), monitor or Monitor()) as results:
+        stages = _stages(results, None, None)
+        report = _of_cascade([_report(stage) for stage in stages])
+        return Inspection(stages[-1].card(NATIVE), report)
+
+
+@contextmanager
+def _opened(path: Path, monitor: Monitor) -> Iterator[Results]:
+    """What was trained; of a zip its content lies in the store's staging folder meanwhile."""
+    with ExitStack() as stack:
+        if path.suffix == ".zip" and kind_of(path) == FILE:
+            folder = stack.enter_context(store.staging())
+            with advising(AS_WRITTEN):
+                unpack(path, folder, _choose, monitor)
+                results = _read_unpacked(folder, path.name)
+        else:
+            with advising(AS_WRITTEN):
+                results = read_results(path)
+        monitor.check()
+        yield results
+
+
+def _of_cascade(reports: list[ImportReport]) -> ImportReport:
     return reports[0] if len(reports) == 1 else replace(reports[1], previous_stage=reports[0])
 
 
@@ -175,7 +244,7 @@ def _report(stage: _Stage) -> ImportReport:
     )
 
 
-def _store(stages: list[_Stage], orientation: str) -> list[bool]:
+def _store(stages: list[_Stage], orientation: str, edits: CardEdits | None, monitor: Monitor) -> list[bool]:
     """Write every stage beside the store's models, then move them in together."""
     with store.staging() as folder, advising(GET_AGAIN):
         check_space(folder, sum(stored_bytes(stage.results) for stage in stages))
@@ -188,5 +257,7 @@ def _store(stages: list[_Stage], orientation: str) -> list[bool]:
                 orientation=orientation,
                 previous_stage=stage.previous,
                 accuracy=measured_accuracy(stage.results),
+                edits=edits,
+                monitor=monitor,
             )
         return store.publish_all(folder, [stage.id for stage in stages])

@@ -63,8 +63,13 @@ class StoredModel:
         return sum(entry.stat().st_size for entry in self.folder.iterdir() if entry.is_file())
 
     def as_dict(self) -> dict[str, Any]:
-        """The card's plain values, and `folder` and `bundled`."""
-        return {**self.card.as_dict(), "folder": str(self.folder), "bundled": self.bundled}
+        """The card's plain values, and `folder`, `bundled` and `bytes` (on the disk)."""
+        return {
+            **self.card.as_dict(),
+            "folder": str(self.folder),
+            "bundled": self.bundled,
+            "bytes": self.size_bytes,
+        }
 
 
 def store_folder() -> Path:

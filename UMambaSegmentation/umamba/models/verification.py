@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from umamba.errors import ModelError
+from umamba.events import Monitor
 from umamba.models import store
 from umamba.models.advice import GET_AGAIN, advising
 from umamba.models.card import CARD_FILE
@@ -32,29 +33,38 @@ class Verified:
     size_bytes: int
 
 
-def verify(model_id: str) -> Verified:
+def verify(model_id: str, monitor: Monitor | None = None) -> Verified:
     """Check a model of the store: card, plans, hashes, and every weight.
+
+    Args:
+        model_id: The model.
+        monitor: Progress and cancel.
 
     Raises:
         ModelError: Naming the first thing that is wrong.
     """
     with advising(GET_AGAIN):
-        return verify_folder(store.find(model_id).folder)
+        return verify_folder(store.find(model_id).folder, monitor)
 
 
-def verify_folder(folder: str | os.PathLike[str]) -> Verified:
+def verify_folder(folder: str | os.PathLike[str], monitor: Monitor | None = None) -> Verified:
     """Check a model folder: schema, plans, no unknown or missing file, hashes, weights against the network.
+
+    Args:
+        folder: The model folder.
+        monitor: Progress and cancel.
 
     Raises:
         ModelError: Naming the first thing that is wrong.
     """
     place = Path(folder)
+    monitor = monitor or Monitor()
     model = open_stored(place)
-    size_bytes = _check_files(model, place)
-    return Verified(model.id, check_weights(model, place), tuple(model.card.files), size_bytes)
+    size_bytes = _check_files(model, place, monitor)
+    return Verified(model.id, _check_weights(model, place, monitor), tuple(model.card.files), size_bytes)
 
 
-def check_weights(model: Model, folder: Path) -> tuple[str, ...]:
+def _check_weights(model: Model, folder: Path, monitor: Monitor) -> tuple[str, ...]:
     """Compare every fold with the network (on torch's meta device), and look for NaN.
 
     Raises:
@@ -71,11 +81,11 @@ def check_weights(model: Model, folder: Path) -> tuple[str, ...]:
             model.configuration, model.dataset, network.class_, network.generation, shapes, path.name
         )
         for _ in read_arrays(path):  # raises where a number is not finite
-            pass
+            monitor.check()
     return folds
 
 
-def _check_files(model: Model, folder: Path) -> int:
+def _check_files(model: Model, folder: Path, monitor: Monitor) -> int:
     card = model.card
     found = {entry.name: entry for entry in folder.iterdir()}
     unknown = sorted(set(found) - set(card.files) - {CARD_FILE})
@@ -86,6 +96,7 @@ def _check_files(model: Model, folder: Path) -> int:
     links = sorted(name for name, entry in found.items() if entry.is_symlink() or not entry.is_file())
     if links:
         raise ModelError(f"model {card.id!r}: {links[0]!r} is not a plain file")
-    for name in card.files:
+    for done, name in enumerate(card.files):
+        monitor.step("check", done, len(card.files))
         check_hash(folder, card, name)
     return sum(entry.stat().st_size for entry in found.values())
