@@ -5,6 +5,7 @@ import pytest
 
 from umamba.errors import InputError
 from umamba.worker import requests
+from umamba.worker.images import load_sources
 from umamba.worker.pipes import read_lines
 
 # Cosines from a matrix are divided by their length, in double precision.
@@ -28,6 +29,15 @@ SEGMENT = {"id": 1, "do": "segment", "images": ["a.nii.gz"], "model": "m"}
         ({**SEGMENT, "threads": True}, "threads"),
         ({**SEGMENT, "mirror": 1}, "mirror"),
         ({**SEGMENT, "folder": "/no/such/folder"}, "folder"),
+        ({"id": 1, "do": "hello", "model": "m"}, "unknown key 'model'; hello knows id, do"),
+        ({"id": 1, "do": "import"}, "path: the path of a results folder"),
+        ({"id": 1, "do": "import", "path": "a", "labels": {"1": "a"}}, "labels"),
+        ({"id": 1, "do": "install", "file": ""}, "file: the path of a file is wanted"),
+        ({"id": 1, "do": "install", "file": 3}, "file: 3 found, the path of a file wanted"),
+        ({"id": 1, "do": "export", "model": "m"}, "file"),
+        ({"id": 1, "do": "export", "model": "m", "file": "a.zip", "overwrite": 1}, "overwrite: 1 found"),
+        ({"id": 1, "do": "remove"}, "model: the id of a model is wanted"),
+        ({"id": 1, "do": "preview", "images": ["a"], "labels": ["l.npy"], "file": "a.png"}, "labels"),
     ],
 )
 def test_wrong_messages(message, part):
@@ -38,7 +48,8 @@ def test_wrong_messages(message, part):
 def test_options_are_taken_and_null_is_the_default():
     request = requests.parse({**SEGMENT, "step": 0.5, "labels": ["a"], "roi": None})
     assert request.options == {"step": 0.5, "labels": ["a"]}
-    assert (request.id, request.do, request.images, request.model) == (1, "segment", ("a.nii.gz",), "m")
+    assert (request.id, request.do) == (1, "segment")
+    assert (request.values["images"], request.values["model"], request.folder) == (["a.nii.gz"], "m", None)
 
 
 @pytest.mark.parametrize("line", [b"{", b"\xff", b"[" * 100_000, b"hello"])
@@ -71,7 +82,7 @@ def test_an_array_with_its_grid(array_file):
         "direction": direction,
         "modality": "CT",
     }
-    (image,) = requests.load_sources((entry,))
+    (image,) = load_sources((entry,))
     assert image.data.tolist() == np.arange(24).reshape(2, 3, 4).tolist()
     assert isinstance(image.data, np.memmap)
     assert image.geometry.size == (4, 3, 2)
@@ -84,7 +95,7 @@ def test_an_array_with_its_grid(array_file):
 def test_an_array_with_slicers_matrix(array_file):
     # i runs to the patient's right by 2 mm (RAS -x: LPS +x is left), j to the front by 3, k up by 4.
     matrix = [[-2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]]
-    (image,) = requests.load_sources(({"npy": array_file, "ijk_to_ras": matrix},))
+    (image,) = load_sources(({"npy": array_file, "ijk_to_ras": matrix},))
     assert image.geometry.spacing == pytest.approx((2, 3, 4), abs=ROUNDING)
     assert image.geometry.origin == pytest.approx((-10, -20, 30), abs=ROUNDING)
     assert image.geometry.direction == pytest.approx((1, 0, 0, 0, -1, 0, 0, 0, 1), abs=ROUNDING)
@@ -105,7 +116,7 @@ def test_an_array_with_slicers_matrix(array_file):
 def test_arrays_without_a_grid(array_file, change, part):
     grid = {"spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1]}
     with pytest.raises(InputError, match=part):
-        requests.load_sources(({"npy": array_file, **grid, **change},))
+        load_sources(({"npy": array_file, **grid, **change},))
 
 
 def test_an_array_that_is_no_volume_or_holds_objects(tmp_path):
@@ -113,6 +124,12 @@ def test_an_array_that_is_no_volume_or_holds_objects(tmp_path):
     np.save(flat, np.zeros((3, 4)))
     np.save(objects, np.array([[[print]]], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="shape"):
-        requests.load_sources(({"npy": str(flat)},))
+        load_sources(({"npy": str(flat)},))
     with pytest.raises(InputError, match="memory-mapped"):
-        requests.load_sources(({"npy": str(objects)},))
+        load_sources(({"npy": str(objects)},))
+    archive, empty = tmp_path / "archive.npz", tmp_path / "empty.npy"
+    np.savez(archive, np.zeros((1, 1, 1)))
+    empty.write_bytes(b"")
+    for path, said in ((archive, "an archive found"), (empty, "empty.npy")):
+        with pytest.raises(InputError, match=said):
+            load_sources(({"npy": str(path)},))

@@ -112,19 +112,30 @@ def test_segment_a_file_and_the_same_as_an_array(worker, case, tmp_path):
 def test_cancel_ends_the_run_and_the_worker_goes_on(worker, case):
     worker.say(id=1, do="segment", images=[str(case["image"])], **case["ask"] | {"step": 0.1})
     worker.say(id=2, do="segment", images=[str(case["image"])], **case["ask"])
-    worker.say(id=3, do="hello")
+    worker.say(id=3, do="models")
     worker.say(id=2, do="cancel")  # it still waits
     while worker.event()["event"] != "progress":
         pass
     worker.say(id=1, do="cancel")
-    ends = [worker.events_until("error", "result", "ready")[-1] for _ in range(3)]
+    ends = [worker.events_until("error", "result")[-1] for _ in range(3)]
     assert [(end["id"], end["event"], end.get("kind")) for end in ends] == [
         (1, "error", "cancelled"),
         (2, "error", "cancelled"),
-        (3, "ready", None),
+        (3, "result", None),
     ]
     worker.say(id=1, do="cancel")  # too late: said, and no harm
     assert worker.event()["event"] == "log"
+
+
+def test_hello_is_answered_while_a_run_goes_on(worker, case):
+    worker.say(id=1, do="segment", images=[str(case["image"])], **case["ask"] | {"step": 0.1})
+    while worker.event()["event"] != "progress":
+        pass
+    worker.say(id="sign of life", do="hello")
+    events = worker.events_until("ready", "result", "error")
+    assert (events[-1]["id"], events[-1]["event"]) == ("sign of life", "ready")
+    worker.say(id=1, do="cancel")
+    assert worker.events_until("result", "error")[-1]["kind"] == "cancelled"
 
 
 def test_it_ends_in_the_middle_of_a_run_when_its_input_closes(worker, case):

@@ -18,8 +18,10 @@ def run(words: list[str], stop: Stop) -> int:
     options = parser.parse_args(words)
 
     from umamba.worker.pipes import read_lines, take_standard_output
+    from umamba.worker.process import settle
     from umamba.worker.server import Server
 
+    settle()
     level = logging.DEBUG if options.debug else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
     Server(read_lines(), take_standard_output()).run()

@@ -11,13 +11,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from umamba.errors import InputError
+from umamba.events import Monitor
 from umamba.messages import Event, log_event, plan_event, progress_event
 from umamba.version import __version__
-from umamba.worker.requests import Request, load_sources
+from umamba.worker import library
+from umamba.worker.images import load_sources
+from umamba.worker.requests import Request
 
 if TYPE_CHECKING:
     from umamba.inference.result import Result
     from umamba.inference.session import LoadedModel
+    from umamba.models.model import Model
 
 # Raised when a message or an event changes so that an older panel would misread it.
 PROTOCOL = 1
@@ -25,11 +29,17 @@ PROTOCOL = 1
 Send = Callable[[Mapping[str, Any]], None]
 
 
+def greet() -> Event:
+    """Who the worker is."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return {"event": "ready", "version": __version__, "protocol": PROTOCOL, "python": python}
+
+
 class Jobs:
     """Carries out requests one at a time. Leaving it removes the folders that it made."""
 
     def __init__(self) -> None:
-        self._loaded: tuple[tuple[str, ...], LoadedModel] | None = None
+        self._loaded: LoadedModel | None = None
         self._folders: list[Path] = []
 
     def run(self, request: Request, send: Send, cancelled: Callable[[], bool]) -> Event:
@@ -39,26 +49,45 @@ class Jobs:
             InputError: The request is wrong.
             Cancelled: `cancelled` said so.
         """
-        if request.do == "hello":
-            python = ".".join(str(part) for part in sys.version_info[:3])
-            return {"event": "ready", "version": __version__, "protocol": PROTOCOL, "python": python}
-        if request.do == "models":
-            return {"event": "result", "models": _models()}
-        if request.do == "plan":
-            return self._plan(request)
-        return self._segment(request, send, cancelled)
+        monitor = Monitor(lambda progress: send(progress_event(progress)), cancelled)
+        match request.do:
+            case "models":
+                return library.list_models()
+            case "doctor":
+                return _doctor()
+            case "plan":
+                return self._plan(request)
+            case "segment":
+                return self._segment(request, send, cancelled)
+            case "preview":
+                from umamba.worker.picture import preview
+
+                return preview(request)
+            case "inspect":
+                return library.inspect_results(request, monitor)
+            case "import":
+                return library.import_results(request, monitor)
+            case "install":
+                return library.install(request, monitor)
+            case "export":
+                return library.export(request, monitor)
+            case "remove":
+                self._loaded = None  # it may be that model's, and is not worth keeping then
+                return library.remove(request)
+        raise AssertionError(request.do)
 
     def _plan(self, request: Request) -> Event:
         from umamba.inference.api import plan
 
-        return plan_event(plan(load_sources(request.images), self.model(request.model), **request.options))
+        images = load_sources(request.values["images"])
+        return plan_event(plan(images, self.model(request.values["model"]), **request.options))
 
     def _segment(self, request: Request, send: Send, cancelled: Callable[[], bool]) -> Event:
         from umamba.inference.api import segment
 
         result = segment(
-            load_sources(request.images),
-            self.model(request.model),
+            load_sources(request.values["images"]),
+            self.model(request.values["model"]),
             **request.options,
             progress=lambda progress: send(progress_event(progress)),
             cancel=cancelled,
@@ -99,10 +128,9 @@ class Jobs:
         from umamba.inference.session import LoadedModel
 
         model = models.get(name)
-        same = (str(model.folder), model.configuration.name, *sorted(model.card.files.values()))
-        if self._loaded is None or self._loaded[0] != same:
-            self._loaded = (same, LoadedModel(model))
-        return self._loaded[1]
+        if self._loaded is None or not _same(self._loaded.model, model):
+            self._loaded = LoadedModel(model)
+        return self._loaded
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +142,17 @@ class Jobs:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _models() -> list[dict[str, Any]]:
-    from umamba import models
+def _same(one: Model, other: Model) -> bool:
+    """Whether two models are one and the same; a card holds the hashes of all files."""
+    if one.folder != other.folder or one.card != other.card:
+        return False
+    if one.previous is None or other.previous is None:
+        return one.previous is other.previous
+    return _same(one.previous, other.previous)
 
-    return [card.as_dict() for card in models.list()]
+
+def _doctor() -> Event:
+    from umamba.doctor import examine
+
+    report = examine()
+    return {"event": "result", "report": report.as_dict(), "text": "\n".join(report.lines())}

@@ -10,10 +10,13 @@ from typing import Any, Protocol
 
 from umamba.errors import Cancelled, InputError
 from umamba.messages import error_event, log_event
-from umamba.worker.jobs import Jobs
+from umamba.worker.jobs import Jobs, greet
 from umamba.worker.requests import Request, decode, parse, request_id
 
 log = logging.getLogger(__name__)
+
+# What still waits when the input ends is carried out if it takes next to no time.
+QUICK = ("models", "plan", "doctor", "remove")
 
 
 class Sender(Protocol):
@@ -30,8 +33,9 @@ class Sender(Protocol):
 class Server:
     """Answers requests until its input ends, its reader leaves, or it is told to shut down.
 
-    Every request but `cancel` is answered by exactly one `ready`, `plan`, `result` or `error`; `segment`
-    sends `plan`, `progress` and `log` events before.
+    Every request but `cancel` is answered by exactly one `ready`, `plan`, `result` or `error`; long ones
+    send `plan`, `progress` and `log` events before. `hello`, `cancel` and `shutdown` act at once, whatever
+    goes on: silence after `hello` means that the process hangs.
     """
 
     def __init__(self, lines: Iterable[bytes], output: Sender) -> None:
@@ -57,7 +61,7 @@ class Server:
             return self._ending.is_set() or self._open[request.id]
 
         try:
-            if self._open[request.id] or (request.do == "segment" and self._ending.is_set()):
+            if self._open[request.id] or (request.do not in QUICK and self._ending.is_set()):
                 raise Cancelled("cancelled before it began")
             last = jobs.run(request, send, cancelled)
         except (Cancelled, InputError) as error:
@@ -85,7 +89,9 @@ class Server:
         try:
             message = decode(line)
             request = parse(message)
-            if request.do == "cancel":
+            if request.do == "hello":
+                self._send({"id": request.id, **greet()})
+            elif request.do == "cancel":
                 self._cancel(request.id)
             elif request.do == "shutdown":
                 self._send({"id": request.id, "event": "result"})
