@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from umamba.imaging.image import Geometry
+from umamba.imaging.orientation import NATIVE
 from umamba.inference.inputs import Channel
 from umamba.inference.region import IndexBox, box_around, box_from_roi
 from umamba.inference.regions import bits_dtype
@@ -45,10 +46,10 @@ def output_bytes(full: Geometry, cut: Geometry, model: Model, request: Request) 
     part = int(np.prod(cut.shape, dtype=np.int64))
     label_bytes = 1 if model.dataset.labels.largest <= UINT8_LARGEST else 2
     total = voxels * label_bytes
-    if model.card.orientation != "native":
-        total += voxels * label_bytes
     if cut.shape != full.shape:
         total += part * label_bytes
+    elif model.card.orientation != NATIVE:
+        total += voxels * label_bytes
     if model.dataset.labels.has_regions:
         total += voxels * bits_dtype(len(model.dataset.labels.regions)).itemsize
     if request.uncertainty:
@@ -72,12 +73,15 @@ def keep_labels(labels: np.ndarray, kept: frozenset[int]) -> np.ndarray:
 
 
 def to_full_grid(array: np.ndarray, channel: Channel, box: IndexBox | None) -> np.ndarray:
-    """From the cut image's grid to the original's: zeros outside the region, orientation undone."""
-    if box is not None:
-        full = np.zeros(channel.image.data.shape, dtype=array.dtype)
-        full[box.slices] = array if box.inside is None else np.where(box.inside, array, 0)
-        array = full
-    return np.ascontiguousarray(channel.undo(array))
+    """From the cut image's grid to the original's: zeros outside the region, orientation undone.
+
+    Beyond the region nothing is written, so that it takes memory and time only where somebody reads it.
+    """
+    if box is None:
+        return np.ascontiguousarray(channel.undo(array))
+    full = np.zeros(channel.original.data.shape, dtype=array.dtype)
+    channel.undo.forward(full)[box.slices] = array if box.inside is None else np.where(box.inside, array, 0)
+    return full
 
 
 def empty_probabilities(heads: int, shape: tuple[int, ...], regions: bool) -> np.ndarray:

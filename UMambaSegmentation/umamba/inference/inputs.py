@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from umamba.imaging.image import Image
-from umamba.imaging.orientation import to_orientation
+from umamba.imaging.orientation import Undo, to_orientation
 from umamba.imaging.read import read_channels
 from umamba.inference.plausibility import check_dimensions
 from umamba.models.model import Model
@@ -32,7 +32,7 @@ class Channel:
 
     original: Image
     image: Image
-    undo: Callable[[np.ndarray], np.ndarray]
+    undo: Undo
 
 
 def load_model(model: str | Path | Model) -> Model:
@@ -78,7 +78,7 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
     channels = []
     for original in originals:
         if model.card.orientation == NATIVE or original.geometry.axes == 2:
-            channels.append(Channel(original, original, _identity))
+            channels.append(Channel(original, original, Undo()))
         else:
             oriented, undo = to_orientation(original, model.card.orientation)
             channels.append(Channel(original, oriented, undo))
@@ -113,7 +113,3 @@ def _without_names(image: Image, names: Sequence[str], channel: str) -> Image:
             line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"channel {channel}", line)
         lines.append(line)
     return replace(image, warnings=tuple(lines))
-
-
-def _identity(array: np.ndarray) -> np.ndarray:
-    return array

@@ -171,7 +171,9 @@ class _Traceable:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.key = (str(model.folder), model.configuration.name, model.card.network.class_)
+        # The hashes too: another model may have taken the folder's name.
+        files = tuple(sorted(model.card.files.values()))
+        self.key = (str(model.folder), model.configuration.name, model.card.network.class_, files)
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,8 @@ def box_from_roi(geometry: Geometry, roi: tuple[float, ...]) -> IndexBox:
         raise InputError("roi: six finite numbers are wanted, X0,X1,Y0,Y1,Z0,Z1 in mm (LPS)")
     bounds = np.sort(np.asarray(roi, dtype=np.float64).reshape(3, 2), axis=1)
     low, high = bounds[:, 0] - FACE_TOLERANCE_MM, bounds[:, 1] + FACE_TOLERANCE_MM
-    inside = _inside_mask(geometry, low, high)
+    first, last = _candidates(geometry, low, high)
+    inside = _inside_mask(geometry, low, high, first, last)
     if not inside.any():
         raise InputError(
             f"roi: no voxel of the image lies in the box; the image covers {_extent_text(geometry)} (LPS)"
@@ -74,8 +76,9 @@ def box_from_roi(geometry: Geometry, roi: tuple[float, ...]) -> IndexBox:
         others = tuple(other for other in range(3) if other != axis)
         hit = np.flatnonzero(inside.any(axis=others))
         spans.append((int(hit[0]), int(hit[-1]) + 1))
-    (z0, z1), (y0, y1), (x0, x1) = spans
-    within = inside[z0:z1, y0:y1, x0:x1]
+    within = inside[tuple(slice(*span) for span in spans)]
+    z0, y0, x0 = (begin + span[0] for begin, span in zip(first, spans, strict=True))
+    z1, y1, x1 = (begin + span[1] for begin, span in zip(first, spans, strict=True))
     return IndexBox((z0, y0, x0), (z1, y1, x1), None if within.all() else within.copy())
 
 
@@ -109,21 +112,35 @@ def box_around(geometry: Geometry, point: tuple[float, ...], extent_mm: tuple[fl
     return IndexBox((z0, y0, x0), (z1, y1, x1))
 
 
-def _inside_mask(geometry: Geometry, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Mask (Z, Y, X) of the voxels whose centres lie within `low`..`high` (mm, LPS)."""
-    depth, rows, columns = geometry.shape
-    origin = np.zeros(3)
-    origin[: geometry.axes] = geometry.origin
+def _candidates(
+    geometry: Geometry, low: np.ndarray, high: np.ndarray
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Half-open range of indices (Z, Y, X) outside of which no centre lies within `low`..`high` (mm, LPS)."""
+    axes = geometry.axes
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))[:, :axes]
+    size = np.array(geometry.size)
+    index = np.linalg.solve(geometry.matrix[:axes, :axes], (corners - geometry.origin).T)
+    if not np.isfinite(index).all():  # a box of astronomical size
+        return (0, 0, 0), geometry.shape
+    # One voxel more on each side is far beyond any rounding.
+    first = np.clip(np.floor(index.min(axis=1)) - 1, 0, size).astype(int)
+    last = np.clip(np.ceil(index.max(axis=1)) + 2, first, size).astype(int)
+    flat = 3 - axes
+    return (*[0] * flat, *map(int, first[::-1])), (*[1] * flat, *map(int, last[::-1]))
+
+
+def _inside_mask(
+    geometry: Geometry, low: np.ndarray, high: np.ndarray, first: tuple[int, ...], last: tuple[int, ...]
+) -> np.ndarray:
+    """Mask of the voxels in `first`..`last` (Z, Y, X) whose centres lie within `low`..`high` (mm, LPS)."""
+    z, y, x = (np.arange(begin, end) for begin, end in zip(first, last, strict=True))
     matrix = geometry.matrix
-    inside = np.ones((depth, rows, columns), dtype=bool)
-    for axis in range(3):
-        if geometry.axes == 2 and axis == 2:
-            continue
-        x = matrix[axis, 0] * np.arange(columns)
-        y = matrix[axis, 1] * np.arange(rows)[:, None]
-        for z in range(depth):
-            centre = origin[axis] + matrix[axis, 2] * z + y + x
-            inside[z] &= (centre >= low[axis]) & (centre <= high[axis])
+    inside = np.ones((len(z), len(y), len(x)), dtype=bool)
+    for axis in range(geometry.axes):
+        in_row, in_column = matrix[axis, 0] * x, matrix[axis, 1] * y[:, None]
+        for plane, k in zip(inside, z, strict=True):
+            centre = geometry.origin[axis] + matrix[axis, 2] * k + in_column + in_row
+            plane &= (centre >= low[axis]) & (centre <= high[axis])
     return inside
 
 
