@@ -20,6 +20,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from UMambaSegmentationLib.logs import log
 from UMambaSegmentationLib.paths import module_folder
 
 SETTING = "UMambaSegmentation/python"
@@ -119,14 +120,14 @@ def choose(path: str) -> Interpreter:
     Raises:
         InterpreterError: It is no Python, or one that the engine cannot use.
     """
-    settings = qt.QSettings()
+    settings = slicer.app.userSettings()
     if not path:
         settings.remove(SETTING)
         settings.remove(KNOWN_SETTING)
         return slicer_interpreter()
     found = _probe(path)
     settings.setValue(SETTING, path)
-    settings.setValue(KNOWN_SETTING, json.dumps(asdict(found)))
+    settings.setValue(KNOWN_SETTING, json.dumps({**asdict(found), "changed": _changed(path)}))
     return found
 
 
@@ -169,7 +170,7 @@ def environment(interpreter: Interpreter) -> dict[str, str]:
 
 
 def _known(path: str) -> Interpreter | None:
-    """What was found out when the person chose it; asked again if that is not there."""
+    """What was found out when the person chose it; asked again if the file is another one since."""
     try:
         found = json.loads(slicer.util.settingsValue(KNOWN_SETTING, "", str))
         known = Interpreter(
@@ -179,14 +180,20 @@ def _known(path: str) -> Interpreter | None:
             tuple(found["sites"]),
             own=False,
         )
-        if path in known.command:
+        if path in known.command and found["changed"] == _changed(path):
             return known
     except (ValueError, KeyError, TypeError):
         pass  # set by hand, or by another version of this extension
     try:
         return choose(path)
-    except InterpreterError:
+    except InterpreterError as error:
+        log(f"the chosen Python cannot be used, Slicer's own is taken: {error}")
+        choose("")
         return None
+
+
+def _changed(path: str) -> int:
+    return Path(path).stat().st_mtime_ns
 
 
 def _probe(path: str) -> Interpreter:

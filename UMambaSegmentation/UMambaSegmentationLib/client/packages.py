@@ -16,6 +16,7 @@ REQUIREMENTS_FILE = "engine-requirements.txt"
 # Written at the end of an installation, into its folder: counting the bytes takes too long for a look.
 RECORD_FILE = "installed.json"
 TORCH = "torch"
+_VERSION_LINE = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,12 @@ class Packages:
 
     def status(self) -> Status:
         """Look at what is installed; some milliseconds."""
-        own, others = [str(self.folder)], list(self.interpreter.sites)
-        versions = {
-            needed.name: _version(needed.name, own) or _version(needed.name, others)
-            for needed in requirements()
-        }
+        own, needs = [str(self.folder)], requirements()
+        folders = own + list(self.interpreter.sites)  # in the order in which the worker looks
+        versions = {needed.name: _version(needed.name, folders) for needed in needs}
         missing = tuple(
             needed.name
-            for needed in requirements()
+            for needed in needs
             if needed.name not in OPTIONAL and not needed.accepts(versions[needed.name] or "")
         )
         torch = None if TORCH in missing else versions[TORCH]
@@ -128,7 +127,8 @@ def engine_version() -> str | None:
 def _version(name: str, folders: list[str]) -> str | None:
     """Version of an installed package by its metadata; None if absent or unreadable."""
     for found in Distribution.discover(name=name, path=folders):
-        version = found.metadata["Version"] if found.metadata is not None else None
-        if version:
-            return str(version)
+        # Reading it properly means to parse whole licences and descriptions.
+        match = _VERSION_LINE.search(found.read_text("METADATA") or found.read_text("PKG-INFO") or "")
+        if match:
+            return match[1]
     return None

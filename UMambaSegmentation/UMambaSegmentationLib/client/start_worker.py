@@ -28,7 +28,7 @@ def main(words: list[str]) -> None:
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (pathlib would be loaded for this)
     sys.path[:] = folders + [path for path in sys.path if os.path.abspath(path or ".") != here]  # noqa: PTH100
     # Slicer tells ITK to load Slicer's own plug-ins; the engine's ITK is another one.
-    os.environ.pop("ITK_AUTOLOAD_PATH", None)
+    os.environ.pop("ITK_AUTOLOAD_PATH", None)  # lint: this process is not Slicer's
     sys.argv = words
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 

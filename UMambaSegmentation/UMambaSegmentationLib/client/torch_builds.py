@@ -23,7 +23,6 @@ class TorchBuild:
     Attributes:
         name: The last part of its index's address, and what follows "+" in its version.
         bounds: Versions of torch that exist in it; beyond them pip would take another build unasked.
-        packages: Requirement for torch, as pip takes it.
         download_bytes, disk_bytes: About, with everything else that the engine needs.
     """
 
@@ -50,7 +49,7 @@ BUILDS = {
     )
 }
 # With torch in Slicer already.
-REST_DOWNLOAD_BYTES = int(0.3 * GIGABYTE)
+REST_DOWNLOAD_BYTES = int(0.2 * GIGABYTE)
 REST_DISK_BYTES = int(0.9 * GIGABYTE)
 # Ask the driver for each card's compute capability and its own version, one line a card.
 DRIVER_QUESTION = ("nvidia-smi", "--query-gpu=compute_cap,driver_version", "--format=csv,noheader")
@@ -76,6 +75,14 @@ def build_for_cards(answer: str) -> TorchBuild | None:
     if driver >= _CUDA_13_DRIVER and best >= _TURING:
         return BUILDS["cu130"]
     return BUILDS["cu128" if best >= _BLACKWELL else "cu126"]
+
+
+def needed_bytes(build: str) -> tuple[int, int]:
+    """About what an installation takes: to download, and then on the disk. "cpu", "cuda" or "slicer"."""
+    if build == "slicer":
+        return REST_DOWNLOAD_BYTES, REST_DISK_BYTES
+    builds = [found for found in BUILDS.values() if (found.name == "cpu") is (build == "cpu")]
+    return max(found.download_bytes for found in builds), max(found.disk_bytes for found in builds)
 
 
 def has_torch(platform: str) -> bool:
