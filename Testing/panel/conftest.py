@@ -65,6 +65,7 @@ def scene(app: Any, _nothing_goes_wrong_unseen: None) -> Iterator[Any]:
     slicer.selectedModules.clear()
     slicer.modules.sampleDataSources.clear()
     yield slicer.mrmlScene
+    slicer.modules.segmenteditor.forget()
     slicer.mrmlScene.Clear(0)
     app.settings().clear()
     qt.QCoreApplication.processEvents()

@@ -25,6 +25,12 @@ LOGICS = {
 }
 
 
+SAMPLE_KEYS = {  # of Slicer 5.10; loadFileTypes is newer
+    *("sampleName", "uris", "fileNames", "nodeNames", "checksums", "thumbnailFileName"),
+    *("loadFileType", "loadFiles", "loadFileProperties", "customDownloader"),
+}
+
+
 class Module:
     """A loaded module: name, title, path, logic()."""
 
@@ -88,9 +94,12 @@ def install() -> None:
 
     class SampleDataLogic:
         @staticmethod
-        def registerCustomSampleDataSource(**source: Any) -> None:
+        def registerCustomSampleDataSource(category: str = "Custom", **source: Any) -> None:
             """Keep what Slicer would show: category -> list of sources."""
-            slicer.modules.sampleDataSources.setdefault(source["category"], []).append(source)
+            unknown = set(source) - SAMPLE_KEYS
+            if unknown:
+                raise TypeError(f"registerCustomSampleDataSource takes no {', '.join(sorted(unknown))}")
+            slicer.modules.sampleDataSources.setdefault(category, []).append(source)
 
     module.SampleDataLogic = SampleDataLogic
     sys.modules["SampleData"] = module

@@ -54,6 +54,10 @@ class SegmentEditorModule:
     def __init__(self) -> None:
         self.editor: qMRMLSegmentEditorWidget | None = None
 
+    def forget(self) -> None:
+        """As if Slicer had just been started: between tests."""
+        self.editor = None
+
     def widgetRepresentation(self) -> SegmentEditorModule:
         """The panel, made when it is first asked for."""
         if self.editor is None:
