@@ -106,3 +106,13 @@ def draw(node: Any, name: str, mask: np.ndarray, volume: Any) -> None:
 def node_ids(scene: Any) -> set[str]:
     """Identifiers of all nodes."""
     return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def saved_and_read_again(scene: Any, file: Path) -> None:
+    """Save the scene as a bundle, clear it, read the bundle."""
+    # Subject hierarchies are left out: merging them is the work of a desktop plugin.
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode"))
+    assert scene.WriteToMRB(str(file))
+    scene.Clear(0)
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode"))
+    assert scene.ReadFromMRB(str(file))

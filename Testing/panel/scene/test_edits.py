@@ -85,6 +85,13 @@ def test_colours_and_codes_may_change(node):
     assert edited_segments(node) == []
 
 
+def test_a_rounding_error_of_the_place_is_no_edit(node):
+    image = segments(node)["Liver"].GetRepresentation("Binary labelmap")
+    image.SetOrigin(*(part + 0.01 * 0.7 for part in image.GetOrigin()))  # a hundredth of a voxel
+
+    assert edited_segments(node) == []
+
+
 def test_only_the_named_segments_are_looked_at(node, volume, labels):
     for name in ("Liver", "Spleen"):
         draw(node, name, labels == 0, volume)

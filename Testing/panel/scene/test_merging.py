@@ -128,6 +128,14 @@ def test_labels_that_are_not_kept_stay_as_they_were(node, volume, others, labels
     assert np.array_equal(voxels(node, "Something odd", volume), labels == 3)
 
 
+def test_voxels_of_replaced_segments_do_not_come_back(node, volume, others):
+    show_result(others, volume, card(), output=node, keep=[2], provenance={})
+
+    node.GetSegmentation().AddEmptySegment("", "To be drawn")  # Slicer gives it a free value of a layer
+
+    assert not voxels(node, "To be drawn", volume).any()
+
+
 @pytest.mark.parametrize("change", ["edited", "renamed", "drawn"])
 def test_own_work_is_never_overwritten_unasked(node, volume, others, labels, change):
     if change == "edited":
@@ -199,6 +207,8 @@ def test_an_output_of_another_grid_takes_the_segments_as_they_are(node, volume, 
         assert np.array_equal(voxels(node, name, other), small == value)
     for value, name in enumerate(["Liver", "Spleen", "Something odd"], start=1):
         assert np.array_equal(voxels(node, name, volume), labels == value)
+    assert output_note(node, volume) is None  # those that were there keep their grid in files
+    assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is volume
 
 
 def test_an_output_of_another_grid_that_is_replaced_whole_takes_the_new_grid(node, volume_from):
@@ -295,7 +305,7 @@ def test_a_fault_on_the_way_leaves_the_output_as_it_was(mine, volume, others, mo
         show_result(
             others,
             volume,
-            card(["Liver", "Spleen", "New"]),
+            card(["Spleen", "Liver", "New"]),
             output=mine,
             same_name=same_name,
             overwrite_edited=True,
@@ -304,6 +314,49 @@ def test_a_fault_on_the_way_leaves_the_output_as_it_was(mine, volume, others, mo
 
     assert segments(mine)["Mine"].GetRepresentation("Closed surface").GetNumberOfPoints() > 0
     assert _state(mine, volume) == before
+
+
+def test_a_fault_while_objects_are_cleared_brings_them_back(volume, monkeypatch):
+    cells = card(["Cell boundary", "Cell interior"], instances={"boundary": 1, "interior": 2})
+    node = show_result(label_map(5), volume, cells, provenance={})
+    node.GetSegmentation().SetSegmentIndex(node.GetSegmentation().GetNthSegmentID(4), 1)
+    before = _state(node, volume)
+
+    def broken(*_arguments):
+        raise OSError("a fault")
+
+    monkeypatch.setattr(segmentations, "_refer", broken)
+    with pytest.raises(OSError, match="a fault"):
+        show_result(label_map(3), volume, cells, output=node, provenance={})
+
+    assert _state(node, volume) == before
+
+
+def test_a_fault_leaves_an_empty_output_empty(scene, volume, labels, monkeypatch):
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    output.SetAttribute("Mine", "1")
+    geometry = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+
+    def broken(*_arguments):
+        raise OSError("a fault")
+
+    monkeypatch.setattr(segmentations, "_refer", broken)
+    with pytest.raises(OSError, match="a fault"):
+        show_result(labels, volume, card(), output=output, provenance={})
+
+    assert segments(output) == {}
+    assert output.GetAttributeNames() == ("Mine",)
+    assert output.GetSegmentation().GetConversionParameter(geometry) == ""
+    assert output.GetNodeReference(output.GetReferenceImageGeometryReferenceRole()) is None
+
+
+def test_views_hear_of_new_voxels(node, volume, others):
+    heard = []
+    node.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: heard.append(1))
+
+    show_result(others, volume, card(), output=node, provenance={})
+
+    assert heard
 
 
 def test_the_scene_gains_nothing_by_a_second_run(scene, node, volume, others):

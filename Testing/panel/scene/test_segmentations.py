@@ -12,15 +12,17 @@ import vtk
 from scene.segment_cases import (
     PROVENANCE,
     card,
+    draw,
     grids,
     hippocampus,
     label_map,
     node_ids,
     rotation,
+    saved_and_read_again,
     segments,
     voxels,
 )
-from UMambaSegmentationLib.scene.edits import tag
+from UMambaSegmentationLib.scene.edits import edited_segments, tag
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.segmentations import provenance_of, show_result
 
@@ -145,11 +147,26 @@ def test_the_list_is_the_same_whatever_was_found(volume_from):
 
     assert list(segments(node)) == ["Liver", "Spleen", "Something odd"]
     assert not any(voxels(node, name, volume).any() for name in segments(node))
+    mask = np.zeros(labels.shape, bool)
+    mask[1:3, 2:4, 3:5] = True
+    draw(node, "Spleen", mask, volume)
+    assert np.array_equal(voxels(node, "Spleen", volume), mask)
+
+
+def test_a_result_without_any_voxel_can_be_saved(scene, volume_from, tmp_path):
+    labels = np.zeros((4, 5, 6), np.uint8)
+    node = show_result(labels, volume_from(np.zeros(labels.shape, np.int16)), card(), provenance={})
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(tmp_path / "empty.seg.nrrd"))
+
+    assert storage.WriteData(node)
+    again = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert storage.ReadData(again)  # a warning of Slicer would fail the test
+
+    assert list(segments(again)) == ["Liver", "Spleen", "Something odd"]
 
 
 def test_an_empty_segment_can_be_drawn_without_loss_of_others(volume_from):
-    from scene.segment_cases import draw
-
     labels = label_map(2)
     volume = volume_from(np.zeros(labels.shape, np.int16), grids()["oblique"])
     node = show_result(labels, volume, card(), provenance={})
@@ -171,6 +188,8 @@ def test_only_kept_labels_become_segments(volume_from):
 
     assert list(segments(node)) == ["Liver", "Something odd"]
     assert np.array_equal(voxels(node, "Something odd", volume), labels == 3)
+    node.GetSegmentation().AddEmptySegment("", "To be drawn")  # Slicer gives it a free value of the layer
+    assert not voxels(node, "To be drawn", volume).any()
 
 
 def test_a_value_that_the_card_does_not_know_is_not_lost(volume_from):
@@ -229,7 +248,8 @@ def test_provenance_is_on_the_node_and_on_each_segment(scene, volume_from):
 def test_provenance_survives_a_segmentation_file(scene, volume_from, tmp_path):
     labels = label_map()
     volume = volume_from(np.zeros(labels.shape, np.int16), grids()["left-handed"])
-    node = show_result(labels, volume, card(["Liver", "A | b: c", "Odd"]), provenance=PROVENANCE)
+    record = PROVENANCE | {"engine_version": "0.1 | dev"}
+    node = show_result(labels, volume, card(["Liver", "A | b: c", "Odd"]), provenance=record)
     storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     storage.SetFileName(str(tmp_path / "case.seg.nrrd"))
     assert storage.WriteData(node)
@@ -249,10 +269,8 @@ def test_provenance_survives_a_saved_scene(scene, volume_from, tmp_path):
     volume = volume_from(np.zeros(labels.shape, np.int16), grids()["oblique"])
     node = show_result(labels, volume, card(), provenance=PROVENANCE)
     identifier = node.GetID()
-    file = tmp_path / "case.mrb"
-    assert scene.WriteToMRB(str(file))
-    scene.Clear(0)
-    assert scene.ReadFromMRB(str(file))
+
+    saved_and_read_again(scene, tmp_path / "case.mrb")
 
     again = scene.GetNodeByID(identifier)
     assert json.loads(again.GetAttribute("UMamba.Provenance")) == PROVENANCE
@@ -260,6 +278,7 @@ def test_provenance_survives_a_saved_scene(scene, volume_from, tmp_path):
     assert again.GetNodeReference("UMamba.Input").GetName() == "T1"
     assert tag(segments(again)["Liver"], "UMamba.Label") == "1"
     assert np.array_equal(voxels(again, "Liver", again.GetNodeReference("UMamba.Input")), labels == 1)
+    assert edited_segments(again) == []
 
 
 def test_the_scene_gains_the_segmentation_and_its_display_only(scene, volume_from):

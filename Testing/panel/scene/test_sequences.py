@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import slicer
 
-from scene.segment_cases import PROVENANCE, card, draw, grids, label_map, node_ids, rotation, segments, voxels
+from scene.segment_cases import (
+    PROVENANCE,
+    card,
+    draw,
+    grids,
+    label_map,
+    node_ids,
+    rotation,
+    saved_and_read_again,
+    segments,
+    voxels,
+)
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.segmentations import frame_result, provenance_of
 from UMambaSegmentationLib.scene.sequences import FrameWriter, frames_of
@@ -126,6 +137,20 @@ def test_an_edit_stays_with_its_frame(browser, volume):
     _show(browser, 1)
 
     assert np.array_equal(voxels(node, "Liver", volume), mask)
+
+
+def test_a_saved_scene_keeps_every_frame(scene, browser, volume, tmp_path):
+    node = _segmented(volume).finish()
+    identifier, playing = node.GetID(), browser.GetID()
+
+    saved_and_read_again(scene, tmp_path / "beats.mrb")
+
+    node, browser = scene.GetNodeByID(identifier), scene.GetNodeByID(playing)
+    assert provenance_of(node) == PROVENANCE
+    for frame in range(3):
+        _show(browser, frame)
+        volume = browser.GetProxyNode(browser.GetMasterSequenceNode())
+        assert np.array_equal(voxels(node, "Spleen", volume), _labels(frame) == 2)
 
 
 def test_dropping_a_writer_leaves_the_scene_as_it_was(scene, browser, volume):

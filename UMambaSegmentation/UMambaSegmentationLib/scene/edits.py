@@ -103,7 +103,6 @@ class Marks:
             return _EMPTY
         voxels = labelmaps.image_array(image)[box] == value
         digest = hashlib.blake2b(np.packbits(voxels).tobytes(), digest_size=_DIGEST_BYTES)
-        digest.update(repr(voxels.shape).encode())
         return " ".join([digest.hexdigest(), *(f"{part:.10g}" for part in _corners(image, box))])
 
 

@@ -39,23 +39,19 @@ def label_image(
         largest: The largest value that a segment of this layer has, present or not.
 
     Raises:
-        SceneError: The shape is not the volume's, or a value does not fit.
+        SceneError: The shape is not the volume's.
     """
     if volume.GetImageData() is None or labels.shape != volume.GetImageData().GetDimensions()[::-1]:
         raise SceneError(_("The volume is no longer the one that was segmented; run again."))
-    largest = max(largest, int(labels.max(initial=0)))
-    if largest > _LARGEST or int(labels.min(initial=0)) < 0:
-        message = _("The result has label values outside 0 to {largest}; check the model.")
-        raise SceneError(message.format(largest=_LARGEST))
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     image = slicer.vtkOrientedImageData()
     image.SetImageToWorldMatrix(matrix)
-    # Slicer writes an image without voxels as floating point and warns when it reads that: one voxel stays.
-    box = _content(labels) or (slice(0, 1), slice(0, 1), slice(0, 1))
+    box = _content(labels) or (slice(0, 0), slice(0, 0), slice(0, 0))
     first = volume.GetImageData().GetExtent()[::2]
     ijk = zip(box[::-1], first, strict=True)
     image.SetExtent([edge for part, at in ijk for edge in (part.start + at, part.stop + at - 1)])
+    # Also for an empty map: Slicer warns when it reads one whose voxels have no type.
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR if largest <= _SMALL else vtk.VTK_UNSIGNED_SHORT, 1)
     image_array(image)[...] = labels[box]
     return image

@@ -111,7 +111,7 @@ def write_segments(
             identifier = segmentation.GenerateUniqueSegmentID(structure.key)
             if not segmentation.AddSegment(segment, identifier):
                 raise RuntimeError("Slicer did not take a segment")
-    image.Modified()
+    image.Modified()  # the views listen to the voxels, not to the segments alone
 
 
 def segment_ids(segmentation: slicer.vtkSegmentation) -> list[str]:

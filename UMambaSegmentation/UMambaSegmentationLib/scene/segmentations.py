@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,29 +63,17 @@ def show_result(
     content = content_of(labels, card, keep)
     image = _image(content, volume)
     if output is None:
-        plan = Plan(tuple(structure.name for structure in content.structures))
+        plan = _all_new(content)
         name = slicer.mrmlScene.GenerateUniqueName(f"{volume.GetName()} segmentation")
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        undo = None
     else:
+        plan = _plan(output, content, volume, card, same_name, overwrite_edited)
         node = output
-        plan = _plan(node, content, volume, card, same_name, overwrite_edited)
-        undo = Snapshot(node, (INPUT_ROLE, node.GetReferenceImageGeometryReferenceRole()))
     surfaces = node.GetSegmentation().ContainsRepresentation(labelmaps.surface_name())
-    modifying = node.StartModify()
-    try:
+    with _all_or_nothing(node, is_new=output is None):
         _fill(node, content, plan, image, volume, card, provenance)
         _refer(node, [volume] if inputs is None else inputs)
-        if not plan.others:
-            node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    except BaseException:
-        if undo is None:
-            slicer.mrmlScene.RemoveNode(node)
-        else:
-            undo.restore()
-        raise
-    finally:
-        node.EndModify(modifying)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     if surfaces:  # the person is looking at them
@@ -105,8 +94,7 @@ def frame_result(
     """The segmentation of one frame of a sequence, in no scene; see `show_result` for the arguments."""
     content = content_of(labels, card, keep)
     node = slicer.vtkMRMLSegmentationNode()
-    plan = Plan(tuple(structure.name for structure in content.structures))
-    _fill(node, content, plan, _image(content, volume), volume, card, provenance)
+    _fill(node, content, _all_new(content), _image(content, volume), volume, card, provenance)
     # The frame's identifier means another node outside of its sequence.
     node.RemoveNodeReferenceIDs(node.GetReferenceImageGeometryReferenceRole())
     return node
@@ -154,6 +142,28 @@ def provenance_of(node: slicer.vtkMRMLSegmentationNode) -> dict[str, Any]:
 def _image(content: Content, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkOrientedImageData:
     largest = max((structure.value for structure in content.structures), default=0)
     return labelmaps.label_image(content.labels, volume, largest)
+
+
+def _all_new(content: Content) -> Plan:
+    return Plan(tuple(structure.name for structure in content.structures))
+
+
+@contextmanager
+def _all_or_nothing(node: slicer.vtkMRMLSegmentationNode, is_new: bool) -> Iterator[None]:
+    """Changes to a node that are shown at their end, or taken back at a failure (a new node is removed)."""
+    roles = (INPUT_ROLE, node.GetReferenceImageGeometryReferenceRole())
+    before = None if is_new else Snapshot(node, roles)
+    modifying = node.StartModify()
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            slicer.mrmlScene.RemoveNode(node)
+        else:
+            before.restore()
+        raise
+    finally:
+        node.EndModify(modifying)
 
 
 def _plan(
@@ -204,7 +214,7 @@ def _fill(
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments():
         segmentation.SetSourceRepresentationName(labelmaps.labelmap_name())
-    segmentation.InvalidateNonSourceRepresentations()
+    segmentation.InvalidateNonSourceRepresentations()  # else Slicer makes surfaces segment by segment
     write_segments(segmentation, content.structures, plan, image, record)
     if not plan.others or not _geometry(node):
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume)

@@ -18,7 +18,7 @@ from UMambaSegmentationLib.scene.errors import SceneError
 class Frames:
     """The frames of the sequence that a node of the scene stands for (its proxy).
 
-    Holds identifiers, so that it may outlive the nodes; then `exists` is False and the rest raises SceneError.
+    Holds identifiers, so that it may outlive the nodes; then `exists` is False and the rest a SceneError.
 
     Attributes:
         count: How many there are.
@@ -118,13 +118,11 @@ class FrameWriter:
         name = scene.GenerateUniqueName(f"{volume.GetName()} segmentation")
         self._sequence.SetName(f"{name} sequence")
         scene.AddNode(self._sequence)
-        selected = browser.GetSelectedItemNumber()
         proxy = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         proxy.CreateDefaultDisplayNodes()
         browser.AddProxyNode(proxy, self._sequence, False)
         browser.SetSaveChanges(self._sequence, True)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        browser.SetSelectedItemNumber(selected)
         for node in (proxy, self._sequence):
             for attribute, text in {**self._attributes, **(attributes or {})}.items():
                 node.SetAttribute(attribute, text)

@@ -13,16 +13,15 @@ from UMambaSegmentationLib.scene.merging import segment_ids
 
 @dataclass(frozen=True)
 class _Kept:
-    """One segment: the object, a copy of its words, and its voxels and surfaces themselves."""
+    """One segment: the object, a copy of its words and value, and its voxels and surfaces themselves."""
 
     segment: slicer.vtkSegment
     words: slicer.vtkSegment
-    value: int
     representations: dict[str, slicer.vtkDataObject]
 
 
 class Snapshot:
-    """What `restore` brings back: segments, conversion parameters, attributes, references, transform.
+    """What `restore` brings back: segments, conversion parameters, attributes, references.
 
     Voxels are not copied: whoever changes a layer has to change a copy of it.
     """
@@ -39,7 +38,6 @@ class Snapshot:
         self._parameters = segmentation.SerializeAllConversionParameters()
         self._segments = {i: _keep(segmentation.GetSegment(i)) for i in segment_ids(segmentation)}
         self._attributes = {name: node.GetAttribute(name) for name in node.GetAttributeNames()}
-        self._transform = node.GetTransformNodeID()
         self._references = {role: _references(node, role) for role in roles}
 
     def restore(self) -> None:
@@ -53,7 +51,6 @@ class Snapshot:
                 segmentation.RemoveSegment(segment_id)
         for segment_id, kept in self._segments.items():
             kept.segment.DeepCopyMetadata(kept.words)
-            kept.segment.SetLabelValue(kept.value)
             for representation, data in kept.representations.items():
                 kept.segment.AddRepresentation(representation, data)
             if segmentation.GetSegment(segment_id) is None:
@@ -66,7 +63,6 @@ class Snapshot:
                 node.RemoveAttribute(attribute)
         for attribute, text in self._attributes.items():
             node.SetAttribute(attribute, text)
-        node.SetAndObserveTransformNodeID(self._transform)
         for role, references in self._references.items():
             node.RemoveNodeReferenceIDs(role)
             for reference in references:
@@ -78,7 +74,7 @@ def _keep(segment: slicer.vtkSegment) -> _Kept:
     words.DeepCopyMetadata(segment)
     found = {name: segment.GetRepresentation(name) for name in (labelmap_name(), surface_name())}
     representations = {name: data for name, data in found.items() if data is not None}
-    return _Kept(segment, words, segment.GetLabelValue(), representations)
+    return _Kept(segment, words, representations)
 
 
 def _references(node: slicer.vtkMRMLNode, role: str) -> list[str]:
