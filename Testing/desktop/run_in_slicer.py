@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     """
     asked = dict(word.split("=", 1) for word in arguments)
     version = f"{slicer.app.majorVersion}.{slicer.app.minorVersion}"
-    tell(f"Slicer {version}, Qt {qt.qVersion()}, Python {sys.version.split()[0]}, {sys.platform}")
+    tell(f"Slicer {version}, Python {sys.version.split()[0]}, {sys.platform}")
     if not hasattr(slicer.modules, MODULE.lower()):
         tell("the module was not loaded: add --additional-module-paths UMambaSegmentation to the command")
         return FAILED
