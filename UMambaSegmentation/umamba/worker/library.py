@@ -72,7 +72,7 @@ def remove(request: Request) -> Event:
 def _stored(model_id: str, **further: object) -> Event:
     from umamba import models
 
-    return _result(id=model_id, card=models.find(model_id).as_dict(), **further)
+    return _result(model=model_id, card=models.find(model_id).as_dict(), **further)
 
 
 def _result(**keys: object) -> Event:
