@@ -35,11 +35,10 @@ def failed(engine, spin, seconds=10, **keys):
 def test_an_answer_that_makes_no_sense(engine, fake_worker, spin, answer):
     fake_worker(f"greet(); hear(); {answer}; time.sleep(100)")
     job = engine.submit("models")
-    spin(lambda: engine._worker and engine._worker.pid)
-    pid = engine._worker.pid
+    worker = engine._worker
     spin(lambda: job.ended)
     assert (job.error.kind, "makes no sense" in job.error.message) == ("fault", True)
-    spin(lambda: gone(pid))
+    spin(lambda: gone(worker.pid))
     fake_worker("greet(); behave()")
     again = engine.submit("models")
     spin(lambda: again.ended)

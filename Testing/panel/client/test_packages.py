@@ -240,7 +240,7 @@ PIP_SAID = {
     "'Tunnel connection failed: 407 Proxy Authentication Required'))'": "The proxy refused",
     "WARNING: Retrying after connection broken by 'NewConnectionError('<...>: Failed to establish a new "
     "connection: [Errno -3] Temporary failure in name resolution')'\n"
-    "ERROR: Could not find a version that satisfies the requirement numpy (from versions: none)": "index cannot be reached",
+    "ERROR: Could not find a version that satisfies the requirement numpy (none)": "index cannot be reached",
     "ERROR: Could not find a version that satisfies the requirement torch<3,>=2.6 (from versions: 2.2.2)\n"
     "ERROR: No matching distribution found for torch<3,>=2.6": "has no suitable torch for win-amd64-cp312",
     "ERROR: Could not install: OSError: [WinError 5] Access is denied: 'x.pyd'": "antivirus",
