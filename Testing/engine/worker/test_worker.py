@@ -109,6 +109,23 @@ def test_segment_a_file_and_the_same_as_an_array(worker, case, tmp_path):
     assert (tmp_path / "labels.npy").exists()  # the caller's folder
 
 
+def test_segment_into_a_file(worker, case, tmp_path):
+    ask = {"images": [str(case["image"])], "output": str(tmp_path / "seg.nii.gz"), **case["ask"]}
+    worker.say(id=1, do="segment", **ask)
+    result = worker.events_until("result", "error")[-1]
+    assert result["files"] == {"output": ask["output"], "record": str(tmp_path / "seg.json")}
+    assert "arrays" not in result
+    written = sitk.GetArrayFromImage(sitk.ReadImage(ask["output"]))
+    assert (written == case["expected"]).mean() >= AGREEMENT
+    worker.say(id=2, do="segment", **ask)
+    refused = worker.events_until("result", "error")[-1]
+    assert refused["kind"] == "input"
+    assert "seg.nii.gz exists already" in refused["message"]
+    worker.say(id=3, do="segment", **{**ask, "output": str(tmp_path / "no" / "seg.nrrd")})
+    assert "does not exist" in worker.events_until("result", "error")[-1]["message"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seg.json", "seg.nii.gz"]
+
+
 def test_cancel_ends_the_run_and_the_worker_goes_on(worker, case):
     worker.say(id=1, do="segment", images=[str(case["image"])], **case["ask"] | {"step": 0.1})
     worker.say(id=2, do="segment", images=[str(case["image"])], **case["ask"])

@@ -14,7 +14,7 @@ from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.messages import Event, log_event, plan_event, progress_event
 from umamba.version import __version__
-from umamba.worker import library
+from umamba.worker import files, library
 from umamba.worker.images import load_sources
 from umamba.worker.requests import Request
 
@@ -85,6 +85,8 @@ class Jobs:
     def _segment(self, request: Request, send: Send, cancelled: Callable[[], bool]) -> Event:
         from umamba.inference.api import segment
 
+        if request.output is not None:
+            files.check(request.output, request.overwrite)
         result = segment(
             load_sources(request.values["images"]),
             self.model(request.values["model"]),
@@ -95,32 +97,37 @@ class Jobs:
         )
         for warning in result.warnings:
             send(log_event(warning))
-        return self._result(result, request.folder)
-
-    def _result(self, result: Result, folder: Path | None) -> Event:
-        import numpy as np
-
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="umamba-run-"))
-            self._folders.append(folder)
-        arrays = {"labels": result.labels, "classes": result.classes, "uncertainty": result.uncertainty}
-        files = {}
-        for name, array in arrays.items():
-            if array is not None:
-                files[name] = str(folder / f"{name}.npy")
-                try:
-                    np.save(files[name], array, allow_pickle=False)
-                except OSError as error:
-                    raise InputError(f"cannot write {files[name]}: {error.strerror or error}") from None
+        where: Event
+        if request.output is not None:
+            where = {"files": files.write(result, request.output, request.overwrite)}
+        else:
+            where = {"arrays": self._write_arrays(result, request.folder)}
         return {
             "event": "result",
-            "arrays": files,
+            **where,
             "model": result.model.as_dict(),
             "volumes": [vars(volume) for volume in result.volumes()],
             "warnings": list(result.warnings),
             "provenance": dict(result.provenance),
             "seconds": dict(result.stage_seconds),
         }
+
+    def _write_arrays(self, result: Result, folder: Path | None) -> dict[str, str]:
+        import numpy as np
+
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="umamba-run-"))
+            self._folders.append(folder)
+        arrays = {"labels": result.labels, "classes": result.classes, "uncertainty": result.uncertainty}
+        written = {}
+        for name, array in arrays.items():
+            if array is not None:
+                written[name] = str(folder / f"{name}.npy")
+                try:
+                    np.save(written[name], array, allow_pickle=False)
+                except OSError as error:
+                    raise InputError(f"cannot write {written[name]}: {error.strerror or error}") from None
+        return written
 
     def model(self, name: str) -> LoadedModel:
         """The model, with the networks that the last run left in memory if it is the same."""

@@ -42,6 +42,7 @@ OPTIONS = {
     "uncertainty": _FLAG,
 }
 _RUN = {"images": _IMAGES, "model": Key((str,), "an id or a folder"), "folder": _TEXT, **OPTIONS}
+_WRITTEN = {"output": _TEXT, "overwrite": _FLAG}
 _STORED = Key((str,), "the id of a model")
 _SOURCE = Key((str,), "the path of a results folder, a zip of one, or a checkpoint")
 # What can be asked, and the keys that each request may have beside id and do.
@@ -50,7 +51,7 @@ ACTIONS: dict[str, dict[str, Key]] = {
     "models": {},
     "doctor": {},
     "plan": _RUN,
-    "segment": _RUN,
+    "segment": {**_RUN, **_WRITTEN},
     "inspect": {"path": _SOURCE},
     "import": {
         "path": _SOURCE,
@@ -88,6 +89,16 @@ class Request:
     def options(self) -> dict[str, Any]:
         """Of a run: keywords for `umamba.segment`."""
         return {key: value for key, value in self.values.items() if key in OPTIONS}
+
+    @property
+    def output(self) -> Path | None:
+        """Of a run: the file that the labels become, or None for arrays."""
+        return Path(self.values["output"]) if self.values.get("output") else None
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether a file that is there may be replaced."""
+        return bool(self.values.get("overwrite", False))
 
     @property
     def folder(self) -> Path | None:
