@@ -10,13 +10,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
 # Where each stage begins and ends on the bar, per mille of an ordinary run.
-SPANS = {
-    "read": (0, 20),
-    "preprocess": (20, 100),
-    "predict": (100, 900),
-    "export": (900, 980),
-    "write": (980, 1000),
-}
+SPANS = {"read": (0, 20), "preprocess": (20, 100), "predict": (100, 1000)}
 WHOLE = 1000
 
 
@@ -50,7 +44,7 @@ class Progress:
             share = (frame * WHOLE + share) / frames
             text = _("Frame {frame} of {frames}: {stage}").format(frame=frame + 1, frames=frames, stage=text)
         left = event.get("seconds_left")
-        if left is not None and event["stage"] == "predict":
+        if left and event["stage"] == "predict":
             text = _("{stage}, about {time} left").format(stage=text, time=duration(float(left)))
         self._bar.setRange(0, WHOLE)
         self._bar.setValue(max(int(share), self._bar.value))
@@ -82,10 +76,4 @@ def duration(seconds: float) -> str:
 def _stage(stage: str, done: int, total: int) -> str:
     if stage == "predict":
         return _("Segmenting: {done} of {total} tiles").format(done=done, total=total)
-    names = {
-        "read": _("Reading the volume"),
-        "preprocess": _("Preparing the volume"),
-        "export": _("Bringing the result to the volume's grid"),
-        "write": _("Writing the result"),
-    }
-    return names.get(stage, stage)
+    return _("Reading the volume") if stage == "read" else _("Preparing the volume")
