@@ -67,6 +67,8 @@ def scene(app: Any, _nothing_goes_wrong_unseen: None) -> Iterator[Any]:
     yield slicer.mrmlScene
     slicer.modules.segmenteditor.forget()
     slicer.mrmlScene.Clear(0)
+    for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode"):
+        slicer.mrmlScene.RemoveNode(node)  # a singleton outlives the scene
     app.settings().clear()
     qt.QCoreApplication.processEvents()
 
@@ -75,6 +77,18 @@ def scene(app: Any, _nothing_goes_wrong_unseen: None) -> Iterator[Any]:
 def spin() -> Callable[..., None]:
     """`spin(until, seconds=10)`: process events until a condition holds, or fail."""
     return events.spin
+
+
+@pytest.fixture
+def heard() -> Callable[[Any, str], list[Any]]:
+    """`heard(widget, "signal(T)")`: a list that grows by the first argument of each emission."""
+
+    def listen(widget: Any, signal: str) -> list[Any]:
+        got: list[Any] = []
+        widget.connect(signal, lambda *values: got.append(values[0] if values else None))
+        return got
+
+    return listen
 
 
 @pytest.fixture
