@@ -141,6 +141,22 @@ def test_a_worker_that_hangs_is_found_and_replaced(engine, long_ask, spin, monke
     assert again.state == "done"
 
 
+def test_a_worker_that_computes_gives_a_sign(engine, long_ask, spin, monkeypatch):
+    """Between two tiles it is asked, answers at once, and is left alone."""
+    from UMambaSegmentationLib.client.connection import WorkerConnection
+
+    job = engine.submit("segment", **long_ask)
+    stages = []
+    job.on_event(lambda event: stages.append(event.get("stage")))
+    spin(lambda: "predict" in stages, PATIENCE_S)
+    worker, asked = engine._worker, engine._worker._numbers
+    monkeypatch.setattr(WorkerConnection, "quiet_seconds", 0.01)
+    monkeypatch.setattr(WorkerConnection, "answer_seconds", 10.0)
+    spin(lambda: worker._numbers >= asked + 3, PATIENCE_S)
+    spin(lambda: len(worker._open) == 1, PATIENCE_S)  # all answered but the run itself
+    assert job.state == "running"
+
+
 def test_cancel_of_a_worker_that_does_not_listen(engine, long_ask, spin):
     """A stopped process hears neither the message nor SIGTERM: it is killed, and its children with it."""
     job = engine.submit("segment", **long_ask)

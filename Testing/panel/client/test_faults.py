@@ -215,6 +215,33 @@ def test_a_callback_that_fails_harms_nobody_else(engine, fake_worker, spin, monk
     assert (faults, ended, engine.warm) == ([ZeroDivisionError], [job], True)
 
 
+@pytest.mark.parametrize(("when", "state"), [("progress", "cancelled"), ("result", "done")])
+def test_the_engine_is_closed_from_within_an_answer(engine, fake_worker, spin, when, state):
+    """The panel goes away because of what it has just been told."""
+    fake_worker("""
+        greet()
+        number = hear()["id"]
+        say(id=number, event="progress")
+        say(id=number, event="result")
+        hear()
+    """)
+    told = []
+
+    def close(event):
+        told.append(event["event"])
+        if event["event"] == when:
+            engine.close()
+
+    job = engine.submit("models", on_event=close)
+    worker = engine._worker
+    spin(lambda: job.ended)
+    assert (told[-1], job.state) == (when, state)
+    assert gone(worker.pid)
+    assert not engine.warm
+    fake_worker("greet(); behave()")
+    assert engine.submit("models").wait(10)
+
+
 def test_an_end_that_came_before_the_question(engine, fake_worker, spin):
     fake_worker("greet(); behave()")
     job = engine.submit("models")

@@ -132,7 +132,7 @@ class Child:
             _kept.add(self)
             self.kill()
 
-    def _slots(self) -> tuple[tuple[str, Callable], ...]:
+    def _slots(self) -> tuple[tuple[str, Callable[..., None]], ...]:
         return (
             ("readyReadStandardOutput()", self._read_output),
             ("readyReadStandardError()", self._read_errors),

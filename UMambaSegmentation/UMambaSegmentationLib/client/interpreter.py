@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -220,7 +221,7 @@ def _probe(path: str) -> Interpreter:
     raise InterpreterError(_("This file is not a Python program that starts; choose python3 or python.exe."))
 
 
-def _ask(command: tuple[str, ...]) -> list | None:
+def _ask(command: tuple[str, ...]) -> list[Any] | None:
     """Run the probe; None if there is no sensible answer."""
     process = qt.QProcess()
     variables = qt.QProcessEnvironment()

@@ -129,13 +129,13 @@ class Job:
             callbacks, self._release_callbacks = self._release_callbacks, []
             self._call(callbacks, self)
 
-    def _add(self, callback: Callable[[Job], None], waiting: list, late: bool) -> None:
+    def _add(self, callback: Callable[[Job], None], waiting: list[Callable[[Job], None]], late: bool) -> None:
         if late:
             callback(self)
         else:
             waiting.append(callback)
 
-    def _call(self, callbacks: list, argument: object) -> None:
+    def _call(self, callbacks: list[Callable[[Any], None]], argument: object) -> None:
         """A callback that fails is reported as any fault in a slot is, and harms nobody else."""
         for callback in list(callbacks):
             try:

@@ -9,7 +9,11 @@ from UMambaSegmentationLib.client.requirements import Requirement
 from UMambaSegmentationLib.client.torch_builds import BUILDS, TorchBuild
 
 TORCH = "torch"
-_QUIET = ("--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off")
+# What Slicer's other packages would need of ours is no concern: they never meet.
+_QUIET = (
+    *("--no-input", "--progress-bar", "off", "--disable-pip-version-check"),
+    *("--no-warn-script-location", "--no-warn-conflicts"),
+)
 # Compiling takes longer than the packages' first use; a copy of gigabytes in pip's cache is of no use.
 _LEAN = ("--no-compile", "--no-cache-dir", "--only-binary", ":all:", "--retries", "2")
 # Settings of a person's pip that would send the packages elsewhere, or refuse to install them.

@@ -63,9 +63,9 @@ def build_for_cards(answer: str) -> TorchBuild | None:
     """
     cards = []
     for line in answer.splitlines():
-        capability, _, driver = line.partition(",")
+        capability, _, version = line.partition(",")
         try:
-            cards.append((float(capability), int(driver.strip().partition(".")[0])))
+            cards.append((float(capability), int(version.strip().partition(".")[0])))
         except ValueError:  # "[N/A]" of a card that does not say
             continue
     if not cards or min(driver for _, driver in cards) < _CUDA_12_DRIVER:
