@@ -26,6 +26,7 @@ class FileDrop(qt.QObject):
 
     def close(self) -> None:
         """Watch no longer."""
+        self._dropped = lambda _path: None  # a drop may be on its way still
         self._widget.removeEventFilter(self)
         self._widget.setAcceptDrops(False)
 

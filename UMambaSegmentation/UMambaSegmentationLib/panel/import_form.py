@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Collection
@@ -30,6 +31,7 @@ class ImportForm:
         found: dict[str, Any],
         taken: Collection[str],
         *,
+        after: qt.QWidget,
         accept: Callable[[dict[str, Any]], None],
         cancel: Callable[[], None],
     ) -> None:
@@ -39,6 +41,7 @@ class ImportForm:
             place: A hidden widget with an empty layout.
             found: The engine's answer to `inspect`: the card as it would be, and notes.
             taken: Ids of the models that are there already.
+            after: The widget before the form in the order of the Tab key.
             accept: Gets model (its id), name, orientation, channels and labels as the engine takes them.
             cancel: Called when the person wants no import.
         """
@@ -57,8 +60,10 @@ class ImportForm:
         self._connect(cancel)
         self._check()
         place.visible = True
+        self._order_fields(after)
         self._ui.importNameEdit.setFocus()
-        self._ui.importNameEdit.selectAll()
+        length = len(self._card["name"])
+        self._ui.importNameEdit.setSelection(length, -length)  # all, with its beginning in sight
 
     def choices(self) -> dict[str, Any]:
         """What the person typed, as keys of the engine's `import`."""
@@ -113,6 +118,15 @@ class ImportForm:
             field.connect("textEdited(QString)", self._check)
         ui.importAcceptButton.connect("clicked(bool)", self._on_accept)
         ui.importCancelButton.connect("clicked(bool)", lambda: cancel())
+
+    def _order_fields(self, after: qt.QWidget) -> None:
+        """Fields that are made here come last in Qt's order of the Tab key, behind the whole panel."""
+        ui = self._ui
+        order = [after, ui.importNameEdit, ui.importIdEdit, ui.importOrientationSelector, *self._channels]
+        order += [ui.importLabelsTable, *self._labels.fields, ui.importPreviewList]
+        order += [ui.importCancelButton, ui.importAcceptButton]
+        for one, following in itertools.pairwise(order):
+            qt.QWidget.setTabOrder(one, following)
 
     def _on_name(self, text: str) -> None:
         if not self._id_is_typed:

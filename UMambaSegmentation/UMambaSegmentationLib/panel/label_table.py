@@ -77,6 +77,12 @@ class LabelTable:
         """What the fields hold."""
         return tuple(self._rows)
 
+    @property
+    def fields(self) -> list[qt.QWidget]:
+        """Everything that takes the keyboard, row by row."""
+        pairs = zip(self._buttons, self._fields, strict=True)
+        return [widget for button, (name, codes) in pairs for widget in (button, name, codes)]
+
     def fill(self, labels: Sequence[Mapping[str, Any]]) -> None:
         """Show the labels of a card, with names, colours and codes guessed where the card has none.
 
@@ -174,7 +180,8 @@ class LabelTable:
     def _show_preview(self) -> None:
         self._preview.clear()
         for row in self._rows:
-            item = qt.QListWidgetItem(swatch(row.color), f"{row.name}  ({meaning(row.terminology)})")
+            codes = words_of(row.terminology) or meaning(None)
+            item = qt.QListWidgetItem(swatch(row.color), f"{row.name} – {codes}")
             item.setToolTip(plain_tool_tip(meaning(row.terminology)))
             self._preview.addItem(item)
 

@@ -146,13 +146,15 @@ class ModelsSection:
         self._update_buttons()
 
     def _update_buttons(self) -> None:
-        card, free = self.card, not self._tasks.running
-        stored = card is not None and card.source != "available"
-        self._ui.importModelButton.enabled = free and self._form is None
-        self._ui.installModelButton.visible = card is not None and card.source == "available"
-        self._ui.installModelButton.enabled = free
-        self._ui.exportModelButton.enabled = free and stored
-        self._ui.removeModelButton.enabled = free and card is not None and card.source == "installed"
+        ui, card, free = self._ui, self.card, not self._tasks.running
+        available = card is not None and card.source == "available"
+        ui.importModelButton.enabled = free and self._form is None
+        ui.installModelButton.visible = available
+        ui.installModelButton.enabled = free
+        for button in (ui.exportModelButton, ui.removeModelButton):
+            button.visible = not available  # there would be no room for all in a narrow panel
+        ui.exportModelButton.enabled = free and card is not None
+        ui.removeModelButton.enabled = free and card is not None and card.source == "installed"
         if self._form is not None:
             self._form.set_busy(not free)
 
@@ -212,7 +214,9 @@ class ModelsSection:
         self._tasks.say("")
         self.refresh()
         found = sum(card.source == "available" for card in self._cards.values())
-        if found:
+        if found == 1:
+            self._tasks.say(_("One more model can be installed from the shared folder."))
+        elif found:
             self._tasks.say(_("{n} more models can be installed from the shared folder.").format(n=found))
         elif not self._ui.modelStatusLabel.text:
             self._tasks.say(_("There is no further model in the shared folder; export one into it first."))
@@ -252,6 +256,7 @@ class ModelsSection:
         card = self.card
         if card is None or card.source != "installed":
             return
+        self._tasks.say("")
         self._question.ask(
             _("Remove {name} from this computer? This frees {size}; export it first to keep a copy.").format(
                 name=card.name, size=size(card)
@@ -273,6 +278,7 @@ class ModelsSection:
             self._ui.importFormPlace,
             found,
             self._cards,
+            after=self._ui.modelFolderButton,
             accept=lambda choices: self._import(path, choices),
             cancel=self._close_form,
         )
@@ -290,7 +296,7 @@ class ModelsSection:
     def _on_stored(self, result: dict[str, Any]) -> None:
         self._close_form()
         self.refresh()
-        self.select(result["id"])
+        self.select(result["card"]["id"])
         notes = [_("{name} was installed.").format(name=result["card"]["name"])]
         self._tasks.say(" ".join([*notes, *result.get("notes", [])]))
 

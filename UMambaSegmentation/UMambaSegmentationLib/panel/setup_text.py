@@ -81,7 +81,8 @@ def size(number: int) -> str:
     return f"{number / _MEGABYTE:.0f} MB"
 
 
-def _names(names: tuple[str, ...]) -> str:
+def _names(packages: tuple[str, ...]) -> str:
+    names = ["PyTorch" if name == "torch" else name for name in packages]
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)
     return _("{names} and {n} more").format(
