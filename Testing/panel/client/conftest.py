@@ -1,6 +1,5 @@
 """An engine to talk to, a real image for it, and a worker that misbehaves as told."""
 
-import ctypes
 import sys
 import textwrap
 from pathlib import Path
@@ -14,11 +13,6 @@ IMAGE = ROOT / "Resources" / "SampleData" / "MNI152_T1_1mm" / "MNI152_T1_1mm.nii
 HIPPOCAMPUS = [28.0, 20.0, -14.0]
 # Loading PyTorch and compiling kernels on a busy machine; a test that waits longer has failed.
 PATIENCE_S = 120.0
-
-# PySide6 6.12 takes None for immortal, as Python 3.12 has it; under 3.11 each call without a result takes one
-# reference from None, and after some hundred thousand of them Python ends. So it gets enough of them.
-if sys.version_info < (3, 12):
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 @pytest.fixture

@@ -242,6 +242,22 @@ def test_the_engine_is_closed_from_within_an_answer(engine, fake_worker, spin, w
     assert engine.submit("models").wait(10)
 
 
+def test_a_process_that_was_given_up_is_waited_for_when_slicer_ends(app, spin):
+    """Its object may not be deleted while it runs."""
+    from UMambaSegmentationLib.client import child
+    from UMambaSegmentationLib.client.interpreter import Launch
+
+    spin(lambda: not child._kept)
+    words = ("-c", "import time; time.sleep(0.5)")
+    removing = child.Child(Launch(sys.executable, words, {}), on_line=None, on_error_line=None, on_end=None)
+    removing.start()
+    removing.release()
+    assert child._kept == {removing}
+    app.aboutToQuit.emit()
+    assert not removing.running
+    spin(lambda: not child._kept)
+
+
 def test_an_end_that_came_before_the_question(engine, fake_worker, spin):
     fake_worker("greet(); behave()")
     job = engine.submit("models")

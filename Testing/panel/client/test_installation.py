@@ -259,6 +259,66 @@ def test_slicer_without_torch_is_told_so(app, seen, monkeypatch, tmp_path):
     assert "no suitable PyTorch in Slicer" in seen.ends[0][1]
 
 
+@pytest.fixture
+def fake_pip(monkeypatch):
+    """`fake_pip(program, *words)`: what is started in pip's place. For faults only."""
+    from UMambaSegmentationLib.client import installation as module
+    from UMambaSegmentationLib.client.interpreter import Launch
+
+    monkeypatch.delenv("UMAMBA_OFFLINE")
+
+    def use(program, *words):
+        monkeypatch.setattr(module, "launch", lambda *_: Launch(program, words, dict(os.environ)))
+
+    return use
+
+
+def test_gigabytes_for_nvidia_are_not_fetched_for_the_cpu(app, seen, spin, fake_pip):
+    """Where PyTorch's own index is out of reach, the usual one brings its CUDA build on Linux."""
+    from .test_engine import gone
+
+    said = "print('Collecting torch', 'Collecting nvidia-cublas>=13', sep=chr(10), flush=True)"
+    fake_pip(
+        sys.executable, "-c", f"import os, time; print(os.getpid(), flush=True); {said}; time.sleep(100)"
+    )
+    seen.installation().start("cpu")
+    spin(lambda: seen.ends)
+    assert "PyTorch's index of CPU builds (download.pytorch.org) cannot be reached" in seen.ends[0][1]
+    spin(lambda: gone(int(seen.lines[1])))
+
+
+def test_a_python_that_does_not_start(app, seen, spin, fake_pip):
+    fake_pip("/no/such/python")
+    seen.installation().start("cpu")
+    spin(lambda: seen.ends)
+    assert "could not be started" in seen.ends[0][1]
+
+
+def test_a_long_download_is_heard_of(app, seen, spin, fake_pip, monkeypatch):
+    """pip itself says nothing between "Downloading" and the end."""
+    from UMambaSegmentationLib.client import installation as module
+
+    monkeypatch.setattr(module, "_FETCHED_MS", 50)
+    fetch = (
+        "import os, time; place = os.environ['TMPDIR'] + '/pip-unpack-abc'; os.mkdir(place); "
+        "open(place + '/torch.whl', 'wb').truncate(150_500_000); time.sleep(100)"
+    )
+    fake_pip(sys.executable, "-c", fetch)
+    installation = seen.installation()
+    installation.start("cpu")
+    spin(lambda: "... 150 MB fetched" in seen.lines)
+    installation.cancel()
+
+
+@pytest.mark.parametrize(
+    ("torch", "knows"), [("2.14.0+cu126", True), ("2.15.0", sys.platform == "linux"), ("2.15.0+cpu", False)]
+)
+def test_a_build_without_cuda_is_noticed(app, torch, knows):
+    from UMambaSegmentationLib.client.installation import _knows_cuda
+
+    assert _knows_cuda({"torch": torch}) is knows
+
+
 def test_a_folder_in_use_is_tried_again_and_then_left(app, seen, spin, monkeypatch):
     """As on Windows, where another Slicer holds the files."""
     from UMambaSegmentationLib.client import folders, packages
@@ -311,7 +371,8 @@ def test_it_ends_with_slicer(chosen, wheels, seen, spin, app):
     assert seen.ends == [(False, "Cancelled; nothing was changed.")]
     from .test_engine import gone
 
-    spin(lambda: gone(pid))
+    assert gone(pid)
+    assert not installation._staging.exists()
 
 
 def test_markers_are_those_of_the_other_computer(tmp_path):

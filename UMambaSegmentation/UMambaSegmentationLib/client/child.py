@@ -10,13 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import qt
+import slicer
 
 from UMambaSegmentationLib.client.interpreter import Launch
 
 # A line longer than this is no line; what there is of it is handed on as one.
 LONGEST_LINE = 64 * 1024 * 1024
 _WINDOWS = sys.platform == "win32"
-# Processes given up, or just ended: they may not be deleted in the middle of their own signals.
+_LAST_MS = 3_000
+# Processes that nobody asks any more, and such as have just ended: a process object may not be deleted while
+# its process runs, nor in the middle of its own signals.
 _kept: set[Child] = set()
 
 
@@ -125,12 +128,16 @@ class Child:
         self._signal_group(signal.SIGKILL)
         self._process.kill()  # the launcher, where there is one
 
-    def abandon(self) -> None:
-        """Kill it and hear nothing more of it."""
+    def release(self) -> None:
+        """Hear nothing more of it; it goes on by itself. When Slicer ends, it has some seconds left."""
         self._on_line = self._on_error_line = self._on_end = _ignore
         if self.running:
-            _kept.add(self)
-            self.kill()
+            _keep(self)
+
+    def abandon(self) -> None:
+        """Kill it and hear nothing more of it."""
+        self.release()
+        self.kill()
 
     def _slots(self) -> tuple[tuple[str, Callable[..., None]], ...]:
         return (
@@ -197,9 +204,29 @@ class Child:
         self.running = False
         for sent, slot in self._slots():
             self._process.disconnect(sent, slot)
-        _kept.add(self)
-        qt.QTimer.singleShot(0, lambda: _kept.discard(self))
+        _keep(self)
+        qt.QTimer.singleShot(0, lambda: _drop(self))
         self._on_end(ending)
+
+
+def _keep(child: Child) -> None:
+    if not _kept:
+        slicer.app.connect("aboutToQuit()", end_kept)
+    _kept.add(child)
+
+
+def _drop(child: Child) -> None:
+    _kept.discard(child)
+    if not _kept:
+        slicer.app.disconnect("aboutToQuit()", end_kept)
+
+
+def end_kept() -> None:
+    """Slicer ends: wait some seconds for processes that nobody asks any more, then kill them."""
+    for child in list(_kept):
+        if not child.wait(_LAST_MS):
+            child.kill()
+            child.wait(_LAST_MS)
 
 
 def _ignore(_something: object) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from UMambaSegmentationLib.client.child import Child, Ending
+from UMambaSegmentationLib.client.child import Child
 from UMambaSegmentationLib.client.interpreter import Interpreter, Launch, environment
 
 _STAGING, _REMOVED = "s-", "r-"
@@ -27,7 +27,6 @@ for folder in sys.argv[1:]:
             break
         time.sleep(0.25)
 """
-_removing: set[Child] = set()
 
 
 def staging_name(parent: Path) -> Path:
@@ -75,12 +74,9 @@ def remove_in_background(interpreter: Interpreter, folders: Sequence[Path]) -> N
     first, *others = interpreter.command
     start = Launch(first, (*others, "-c", _REMOVE, *there), environment(interpreter))
 
-    def ended(_ending: Ending) -> None:
-        _removing.discard(child)
-
-    child = Child(start, on_line=_ignore, on_error_line=_ignore, on_end=ended)
-    _removing.add(child)
+    child = Child(start, on_line=_ignore, on_error_line=_ignore, on_end=_ignore)
     child.start()
+    child.release()
 
 
 def free_bytes(folder: Path) -> int:

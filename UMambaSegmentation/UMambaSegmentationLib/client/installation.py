@@ -19,7 +19,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from UMambaSegmentationLib.client import folders, pip_errors, torch_builds
-from UMambaSegmentationLib.client.child import Child, Ending
+from UMambaSegmentationLib.client.child import Child, Ending, end_kept
 from UMambaSegmentationLib.client.engine import Engine, shared_engine
 from UMambaSegmentationLib.client.interpreter import Launch, environment, launch
 from UMambaSegmentationLib.client.packages import RECORD_FILE, Packages, packages_in_use, requirements
@@ -100,12 +100,17 @@ class Installation:
         shared_engine().close()
         self._swap(None, _SWAP_TRIES, _("The engine's packages were removed."))
 
+    def _quit(self) -> None:
+        """Slicer ends: cancel, and see the half-made folder removed."""
+        self.cancel()
+        end_kept()
+
     def _begin(self) -> None:
         if self._begun:
             raise RuntimeError("an Installation is used once")
         self._begun = time.time()
         self._going = True
-        slicer.app.connect("aboutToQuit()", self.cancel)
+        slicer.app.connect("aboutToQuit()", self._quit)
 
     def _refusal(self, wheels: Path | None) -> str | None:
         """Why it cannot begin, or None."""
@@ -210,6 +215,10 @@ class Installation:
             self._check()
             return
         log(f"pip: {ending.text}")
+        if not ending.started:
+            text = _("The engine's Python, {program}, could not be started; check it under Set-up.")
+            self._fail(text.format(program=self._packages.interpreter.command[0]))
+            return
         kind = self._packages.interpreter.name
         self._fail(pip_errors.sentence(self._lines, from_folder=self._from_folder, platform=kind))
 
@@ -293,7 +302,7 @@ class Installation:
         if self._going:
             self._going = False
             self._stop_clock()
-            slicer.app.disconnect("aboutToQuit()", self.cancel)
+            slicer.app.disconnect("aboutToQuit()", self._quit)
             log(f"installation: {message}")
             self._on_end(good, message)
 
