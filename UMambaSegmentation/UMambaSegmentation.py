@@ -322,8 +322,12 @@ def _listed(inputs: Volumes) -> list[slicer.vtkMRMLVolumeNode | None]:
 class UMambaSegmentationTest(ScriptedLoadableModuleTest):
     """The main path inside a real Slicer: real volume, real engine, real model."""
 
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear()
+
     def runTest(self) -> None:
         """Segment the bundled brain around a point, look at the result, cancel a second run."""
         from UMambaSegmentationLib.self_test import run_main_path
 
-        run_main_path(self.delayDisplay)
+        run_main_path(self, UMambaSegmentationLogic())

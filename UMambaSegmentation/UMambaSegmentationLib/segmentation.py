@@ -155,6 +155,8 @@ class Segmentation(Run):
         self._result_id = node.GetID()
         note = node.GetAttribute(NOTE_ATTRIBUTE)
         self.warnings = [*answer.warnings, *([note] if note else [])]
+        if not answer.labels.any():
+            self.warnings.append(_("Nothing was found: check the region, and what the model needs."))
         if answer.uncertainty is not None:
             add_uncertainty(answer.uncertainty, volume)
 

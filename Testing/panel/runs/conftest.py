@@ -177,7 +177,8 @@ def _two_channels(tmp_path_factory):
     """The folder of a model of two channels, T1 and T2, with random weights; made in a process of its own."""
     home = tmp_path_factory.mktemp("two-channels")
     script = (
-        "import sys; from pathlib import Path; from bad_input.samples import make_model; from umamba import models\n"
+        "import sys; from pathlib import Path\n"
+        "from bad_input.samples import make_model; from umamba import models\n"
         "results = make_model(Path(sys.argv[1]) / 'results', channels=('T1', 'T2'))\n"
         "models.import_(results, id='two-channels', name='Two channels')\n"
     )

@@ -14,7 +14,7 @@ PATIENCE_S = 120.0
 def finish(panel: Any, spin: Callable[..., None]) -> Any:
     """Wait for the end of a run that must succeed; its segmentation."""
     spin(lambda: panel.ui.segmentButton.text == "Segment", PATIENCE_S)
-    assert panel.ui.statusLabel.text.startswith("Done."), panel.ui.statusLabel.text
+    assert panel.ui.statusLabel.text.startswith("Done in "), panel.ui.statusLabel.text
     return panel.ui.outputSelector.currentNode()
 
 

@@ -1,7 +1,7 @@
 """Cancel, at each stage: at once, and the scene is as it was."""
 
-import os
 import time
+from pathlib import Path
 
 import pytest
 import qt
@@ -138,6 +138,6 @@ def test_the_private_folder_is_the_users_alone(ready, point, spin, run_folders, 
     folders = run_folders()
     assert folders
     for name in folders:
-        assert os.stat(os.path.join(app.temporaryPath, name)).st_mode & 0o077 == 0
+        assert (Path(app.temporaryPath) / name).stat().st_mode & 0o077 == 0
     finish(ready, spin)
     spin(lambda: run_folders() == [], 5)

@@ -10,6 +10,8 @@ import slicer
 from .conftest import LPS_TO_RAS
 from .steps import PATIENCE_S, answer, answers, draw, finish, names_in, run
 
+PARTS = ["Anterior hippocampus", "Posterior hippocampus"]
+
 
 def status_after(panel, spin):
     """The line below the button when the run has ended."""
@@ -79,7 +81,7 @@ def test_the_output_is_removed_during_a_run(ready, point, spin):
     ready.ui.segmentButton.click()
     slicer.mrmlScene.RemoveNode(first)
     second = finish(ready, spin)
-    assert names_in(second) == ["Anterior hippocampus", "Posterior hippocampus"]
+    assert names_in(second) == PARTS
 
 
 def test_a_box_beside_the_volume(ready, box, spin):
@@ -115,7 +117,12 @@ def test_too_little_memory_is_told(ready, spin):
         ("Replace", ["Anterior hippocampus", "Posterior hippocampus"]),
         (
             "Add beside",
-            ["Anterior hippocampus", "Posterior hippocampus", "Anterior hippocampus (2)", "Posterior hippocampus (2)"],
+            [
+                "Anterior hippocampus",
+                "Posterior hippocampus",
+                "Anterior hippocampus (2)",
+                "Posterior hippocampus (2)",
+            ],
         ),
         ("Cancel", ["Anterior hippocampus", "Posterior hippocampus"]),
     ],

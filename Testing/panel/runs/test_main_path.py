@@ -1,10 +1,10 @@
 """The main path by clicking: a real MR, the real engine, the bundled model, the command line's labels."""
 
+import itertools
 import sys
 import time
 
 import numpy as np
-import pytest
 import qt
 import SimpleITK as sitk
 import slicer
@@ -21,9 +21,7 @@ LONGEST_GAP_S = 0.25
 WARM_S = 6.0
 
 
-def test_a_box_gives_the_command_lines_labels(
-    ready, head, box, spin, command_line, labels_in, run_folders
-):
+def test_a_box_gives_the_command_lines_labels(ready, head, box, spin, command_line, labels_in, run_folders):
     assert ready.ui.inputSelector.currentNode() == head, "the only volume was not filled in"
     ready.ui.regionSelector.setCurrentNode(box)
     ready.ui.segmentButton.click()
@@ -86,9 +84,7 @@ def test_an_oblique_left_handed_volume(
     assert (labels_in(segmentation, volume) == expected).all()
 
 
-def test_a_transformed_volume_is_segmented_on_its_own_grid(
-    ready, head, point, spin, command_line, labels_in
-):
+def test_a_transformed_volume_is_segmented_on_its_own_grid(ready, head, point, spin, command_line, labels_in):
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     move = vtk.vtkTransform()
     move.Translate(13, -7, 5)
@@ -103,9 +99,7 @@ def test_a_transformed_volume_is_segmented_on_its_own_grid(
     assert (labels_in(segmentation, head) == expected).all()
 
 
-def test_two_channels(
-    two_channels, start_panel, volume_from, spin, command_line, labels_in, tmp_path
-):
+def test_two_channels(two_channels, start_panel, volume_from, spin, command_line, labels_in, tmp_path):
     matrix = LPS_TO_RAS @ np.diag([1.0, 1.0, 1.5, 1.0])
     random = np.random.default_rng(5)
     volumes, files = {}, []
@@ -141,7 +135,7 @@ def test_a_warm_run_is_quick_and_the_window_stays_alive(ready, point, spin, engi
     run(ready, spin)
     seconds = time.monotonic() - started
     clock.stop()
-    gap = max(after - before for before, after in zip(ticks, ticks[1:], strict=False))
+    gap = max(after - before for before, after in itertools.pairwise(ticks))
     print(f"warm run {seconds:.2f} s, longest gap of the event loop {1000 * gap:.0f} ms")
     assert engine._worker.pid == worker, "the run did not find the warm engine"
     assert seconds < WARM_S

@@ -56,6 +56,9 @@ class AdvancedSection:
 
     def set_card(self, card: Card | None) -> None:
         """Offer the folds and the mirroring of this model."""
+        if card is not None and card == self._card:
+            self.refresh()
+            return
         self._card = card
         self._showing = True
         try:

@@ -56,6 +56,9 @@ class OutputsSection:
 
     def set_card(self, card: Card | None) -> None:
         """List the structures of this model."""
+        if card == self._card:
+            self.refresh()
+            return
         self._card = card
         several = card is not None and len(card.labels) > 1
         self._ui.structuresLabel.visible = several
@@ -73,6 +76,11 @@ class OutputsSection:
             self._showing = False
         self._fit_list()
         self.refresh()
+
+    def set_frames(self, all_frames: bool) -> None:
+        """A sequence of segmentations is always a new one."""
+        self._ui.outputSelector.enabled = not all_frames
+        self._ui.sameNameSelector.enabled = not all_frames
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback()` after a change."""

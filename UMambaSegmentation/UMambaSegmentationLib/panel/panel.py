@@ -42,10 +42,11 @@ class Panel(VTKObservationMixin):
         """
         VTKObservationMixin.__init__(self)
         self._ui = ui
+        self._node = logic.getParameterNode()
         self.services = Services(
             engine=shared_engine(),
             logic=logic,
-            state=StateNode(logic.getParameterNode()),
+            state=StateNode(self._node),
             say=self._say,
             busy=self._busy,
             show_setup=self._show_setup,
@@ -83,13 +84,15 @@ class Panel(VTKObservationMixin):
             card=card,
             volumes=tuple(self.inputs.channels.volumes()),
             region=self.inputs.region.node,
-            output=self.outputs.node,
+            output=None if self.inputs.all_frames else self.outputs.node,
             all_frames=self.inputs.all_frames,
             options=self._options(),
         )
 
     def refresh(self) -> None:
         """Look again at everything that may have changed while nobody looked."""
+        if self._node.GetScene() is None:  # somebody removed it
+            slicer.mrmlScene.AddNode(self._node)
         self.setup.refresh()
         self.models.refresh()
         self._use_card()
@@ -111,7 +114,7 @@ class Panel(VTKObservationMixin):
         assert self.run is not None
         self.models.on_change(self._use_card)
         self.setup.on_change(self.run.choices_changed)
-        self.inputs.on_change(self.run.choices_changed)
+        self.inputs.on_change(self._on_inputs)
         self.outputs.on_change(self.run.choices_changed)
         self.advanced.on_change(self.run.choices_changed)
         self.inputs.on_point(self.run.start)
@@ -119,6 +122,11 @@ class Panel(VTKObservationMixin):
         self.run.on_end(self._use_result)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.EndBatchProcessEvent, self._on_scene_changed)
+
+    def _on_inputs(self) -> None:
+        assert self.run is not None
+        self.outputs.set_frames(self.inputs.all_frames)
+        self.run.choices_changed()
 
     def _use_card(self) -> None:
         card = self.models.card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import qt
@@ -38,6 +39,7 @@ class PlanLine:
         self._case = case
         self._job: Job | None = None
         self._again = False
+        self._planned = ""  # the choices that the line is about
         self._rest = qt.QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -45,12 +47,16 @@ class PlanLine:
         self._show("")
 
     def ask(self) -> None:
-        """Something was chosen: what the line says is out of date."""
+        """Something was chosen: if it changes a run, what the line says is out of date."""
+        if self._planned and self._planned == _key(self._case()):
+            return
+        self._planned = ""
         self._show("")
         self._rest.start()
 
     def show(self, event: dict[str, object]) -> None:
-        """Show the plan that a run came with."""
+        """Show the plan that a run of the present choices came with."""
+        self._planned = _key(self._case())
         self._show(str(event.get("line", "")))
 
     def stop(self) -> None:
@@ -66,15 +72,16 @@ class PlanLine:
 
     def _ask(self) -> None:
         case = self._case()
+        engine = self._services.engine
         if case.missing or case.card is None or self._services.busy():
+            return
+        if not engine.warm and not engine.keep_warm_minutes:  # a whole start of the engine for each line
             return
         if self._job is not None:  # its answer first: stopping the engine over a question would cost more
             self._again = True
             return
         try:
-            self._job = start_plan(
-                self._services.engine, case.card, case.volumes, case.region, case.options, self._answered
-            )
+            self._job = start_plan(engine, case.card, case.volumes, case.region, case.options, self._answered)
         except SceneError as error:
             self._show(str(error))
 
@@ -96,3 +103,11 @@ class PlanLine:
     def _show(self, text: str) -> None:
         self._label.text = text
         self._label.visible = bool(text)
+
+
+def _key(case: Case) -> str:
+    """What a plan depends on, as it is now; two texts that differ may need two plans."""
+    options = replace(case.options, same_name="replace", overwrite_edited=False)
+    nodes = [node for node in (*case.volumes, case.region) if node is not None]
+    times = [(node.GetID(), node.GetMTime()) for node in nodes]
+    return repr((case.card.id if case.card is not None else "", case.missing, times, options))

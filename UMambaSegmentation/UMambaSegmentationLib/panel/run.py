@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from slicer.i18n import tr as _
 from UMambaSegmentationLib.client.job import JobError
 from UMambaSegmentationLib.panel.case import Case
 from UMambaSegmentationLib.panel.plan_line import PlanLine
-from UMambaSegmentationLib.panel.progress import Progress
+from UMambaSegmentationLib.panel.progress import Progress, duration
 from UMambaSegmentationLib.panel.question import Question
 from UMambaSegmentationLib.run_options import SameName
 from UMambaSegmentationLib.scene.edits import EditedSegments
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 # Names that a question lists; of more it says how many.
 MOST_NAMES = 4
+# How the engine tells a fault of its own: by the name of Python's error.
+_CLASS_NAME = re.compile(r"[A-Za-z_.]+(Error|Exception|Interrupt)\b")
 
 
 class RunSection:
@@ -43,6 +47,7 @@ class RunSection:
         self._case = case
         self._run: Run | None = None
         self._outcome = ""
+        self._began = 0.0
         self._started: list[Callable[[], None]] = []
         self._ended: list[Callable[[Run], None]] = []
         self._plan = PlanLine(ui, services, case)
@@ -126,6 +131,7 @@ class RunSection:
             self.say(str(error))
             return
         self._ui.logText.clear()
+        self._began = time.monotonic()
         self._progress.begin()
         self.refresh()
         for callback in list(self._started):
@@ -171,7 +177,7 @@ class RunSection:
         self._run = None
         self._question.withdraw()
         self._progress.end()
-        self.say(_outcome(run))
+        self.say(_outcome(run, time.monotonic() - self._began))
         self._write(self._outcome)
         self.refresh()
         for callback in list(self._ended):
@@ -208,13 +214,20 @@ def _question(names: list[str]) -> str:
     ).format(names=listed)
 
 
-def _outcome(run: Run) -> str:
+def _outcome(run: Run, seconds: float) -> str:
     if run.state == "cancelled":
         return _("Cancelled; the scene is as it was.")
     if run.error is not None:
-        if isinstance(run.error, (JobError, SceneError)):
-            return str(run.error)
-        return _("The run failed through a fault of this extension; the log says more (Set-up, Open logs).")
-    if run.warnings:
-        return _("Done. {warnings}").format(warnings=" ".join(run.warnings))
-    return _("Done.")
+        return _fault(run.error)
+    return " ".join([_("Done in {time}.").format(time=duration(seconds)), *run.warnings])
+
+
+def _fault(error: Exception) -> str:
+    """A sentence: as it was written for a person, or that a program failed where nobody foresaw it."""
+    known = isinstance(error, (JobError, SceneError))
+    if known and not (isinstance(error, JobError) and _CLASS_NAME.match(str(error))):
+        return str(error)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return _(
+        "Something failed that should not have ({error}); copy the report under Set-up for help."
+    ).format(error=text)
