@@ -36,6 +36,7 @@ MAY_NEED = {
     "models": BASE | {"ops", "plans", "nn"},
     "imaging": BASE | {"ops", "plans"},  # numba's compilation; the resampling that plans ask for
     "inference": BASE | {"ops", "plans", "nn", "models", "imaging"},
+    "evaluation": BASE | {"plans", "models", "imaging"},
     "training": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
     "messages": BASE | {"inference"},
     "doctor": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
@@ -51,6 +52,7 @@ FOREIGN_TO = {
     "nn": {"pathlib", "json", "SimpleITK", "safetensors"},
     "plans": {"torch", "numba", "SimpleITK"},
     "imaging": {"torch", "safetensors"},
+    "evaluation": {"torch", "numba"},
     "cli": {"torch", "numba"},
     "worker": {"torch", "numba"},
 }

@@ -12,7 +12,9 @@ from umamba.errors import Cancelled, InputError, ModelError
 from umamba.version import __version__
 
 if TYPE_CHECKING:
-    from umamba import inference, models, nn, ops
+    from umamba import evaluation, inference, models, nn, ops
+    from umamba.evaluation.api import evaluate
+    from umamba.evaluation.result import Evaluation
     from umamba.imaging.image import Geometry, Image
     from umamba.inference.api import plan, segment
     from umamba.inference.result import Result
@@ -20,18 +22,21 @@ if TYPE_CHECKING:
     from umamba.models.model import Model
 
 _LAZY = {
+    "Evaluation": "umamba.evaluation.result",
     "Geometry": "umamba.imaging.image",
     "Image": "umamba.imaging.image",
     "Model": "umamba.models.model",
     "Result": "umamba.inference.result",
     "RunPlan": "umamba.inference.runplan",
+    "evaluate": "umamba.evaluation.api",
     "plan": "umamba.inference.api",
     "segment": "umamba.inference.api",
 }
-_ROOMS = ("inference", "models", "nn", "ops")
+_ROOMS = ("evaluation", "inference", "models", "nn", "ops")
 
 __all__ = [
     "Cancelled",
+    "Evaluation",
     "Geometry",
     "Image",
     "InputError",
@@ -40,6 +45,8 @@ __all__ = [
     "Result",
     "RunPlan",
     "__version__",
+    "evaluate",
+    "evaluation",
     "inference",
     "models",
     "nn",

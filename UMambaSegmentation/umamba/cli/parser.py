@@ -13,7 +13,10 @@ from umamba.errors import InputError
 # Options whose value may begin with a minus sign; argparse alone would take it for another option.
 SIGNED_OPTIONS = ("--roi", "--around")
 # Options that stand alone: every other one is followed by its value, so that word is never the command.
-FLAGS = ("--json", "--quiet", "--debug", "--overwrite", "--mirror", "--no-mirror", "--dry-run")
+FLAGS = (
+    *("--json", "--quiet", "--debug", "--overwrite", "--mirror", "--no-mirror", "--dry-run"),
+    *("--instances", "--allow-missing"),
+)
 HELP = ("-h", "--help")
 BYTES_PER_GB = 1_000_000_000
 
