@@ -261,5 +261,5 @@ def test_pips_errors_become_sentences(said):
 def test_sizes_for_the_question(app):
     from UMambaSegmentationLib.client.installation import sizes
 
-    assert sizes("slicer") == "about 0.2 GB to download and 0.9 GB on the disk"
+    assert sizes("slicer") == "about 0.2 GB to download and 0.8 GB on the disk"
     assert sizes("cuda") == "about 3.6 GB to download and 8.0 GB on the disk"
