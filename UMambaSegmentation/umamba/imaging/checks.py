@@ -167,8 +167,18 @@ def checked_image(image: Image, name: str, own: bool = False) -> Image:
     `own`: its array may be changed in place.
 
     Raises:
-        InputError: As `check_geometry` and `clean_voxels`; shape and grid that do not match; complex
-            numbers or something else that is not a real number.
+        InputError: As `checked_grid` and `checked_voxels`.
+    """
+    checked = checked_voxels(checked_grid(image, name), name, own)
+    return replace(checked, data=np.ascontiguousarray(checked.data))
+
+
+def checked_grid(image: Image, name: str) -> Image:
+    """The image with the warnings about its grid; no voxel is looked at.
+
+    Raises:
+        InputError: As `check_geometry`; shape and grid that do not match; complex numbers or something else
+            that is not a real number.
     """
     if image.data.dtype.kind not in "biuf":
         raise InputError(f"{name}: its voxels are of type {image.data.dtype}; real numbers are wanted")
@@ -177,10 +187,24 @@ def checked_image(image: Image, name: str, own: bool = False) -> Image:
             f"{name}: its array has shape {_by(image.data.shape)}, its grid "
             f"{_by(image.geometry.shape)} (Z, Y, X)"
         )
-    found = check_geometry(image.geometry, name)
+    return _warned(image, check_geometry(image.geometry, name))
+
+
+def checked_voxels(image: Image, name: str, own: bool = False) -> Image:
+    """The image with clean voxels and the warnings about them.
+
+    `own`: its array may be changed in place.
+
+    Raises:
+        InputError: As `clean_voxels`.
+    """
     data, odd = clean_voxels(image.data, name, own)
-    kept = [line for line in (*found, *odd) if line not in image.warnings]
-    return replace(image, data=np.ascontiguousarray(data), warnings=(*image.warnings, *kept))
+    return _warned(replace(image, data=data), odd)
+
+
+def _warned(image: Image, lines: Sequence[str]) -> Image:
+    new = [line for line in lines if line not in image.warnings]
+    return replace(image, warnings=(*image.warnings, *new))
 
 
 def _by(values: Sequence[float]) -> str:

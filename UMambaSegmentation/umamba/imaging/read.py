@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from umamba.errors import InputError
-from umamba.imaging.checks import checked_image
+from umamba.imaging.checks import checked_grid, checked_image
 from umamba.imaging.dicom import read_dicom
 from umamba.imaging.dicomheader import is_dicom
 from umamba.imaging.files import checked_input, suffix_of
@@ -43,12 +44,14 @@ _SAME_PLACE = 1e-3
 _COLOURS = 3
 
 
-def read_image(path: str | Path, *, series: str | None = None) -> list[Image]:
+def read_image(path: str | Path, *, series: str | None = None, voxels: bool = True) -> list[Image]:
     """Read an image file, or a DICOM series from its folder or one of its files.
 
     Args:
         path: The file or folder.
         series: UID of the series, for a DICOM folder with several.
+        voxels: Whether voxels are looked at, and those that are not finite replaced. False leaves that to
+            the caller (`checks.checked_voxels`), who may want a part of the image only.
 
     Returns:
         One image per channel: one for a grey image; red, green, blue, or each component of a vector image.
@@ -72,7 +75,7 @@ def read_image(path: str | Path, *, series: str | None = None) -> list[Image]:
         raise InputError(f"{path.name}: is one image; a series can be chosen from a DICOM folder only")
     else:
         images = reader(path)
-    return [checked_image(image, path.name, own=True) for image in images]
+    return [_checked(image, path.name, voxels, own=True) for image in images]
 
 
 def read_channels(
@@ -81,6 +84,7 @@ def read_channels(
     *,
     allow_grey_repeat: bool = False,
     series: str | None = None,
+    voxels: bool = True,
 ) -> list[Image]:
     """Read one image per channel and hold their grids against each other.
 
@@ -91,6 +95,7 @@ def read_channels(
         channel_names: The model's channels.
         allow_grey_repeat: A single grey image may stand for all three channels of a colour model.
         series: UID of the series, for a DICOM folder with several.
+        voxels: As for `read_image`.
 
     Returns:
         An image per channel, all of one shape and spacing. The first one's `warnings` also tell which
@@ -101,13 +106,11 @@ def read_channels(
             `read_image`.
     """
     named = _named_sources(sources, channel_names)
+    load = partial(_load, series=series, voxels=voxels)
     if None in named:
-        images = _from_unnamed(named[None], channel_names, allow_grey_repeat, series)
+        images = _from_unnamed(named[None], channel_names, allow_grey_repeat, load)
     else:
-        images = [
-            _single(_load(named[channel][0], series), channel, len(channel_names))
-            for channel in channel_names
-        ]
+        images = [_single(load(named[name][0]), name, len(channel_names)) for name in channel_names]
     warnings = [line for index in range(1, len(images)) for line in _compare(images, index, channel_names)]
     if warnings:
         images[0] = replace(images[0], warnings=(*images[0].warnings, *warnings))
@@ -161,26 +164,33 @@ def _known_channel(name: str, channel_names: Sequence[str]) -> str:
     raise InputError(f"the model has no channel {name[:60]!r}; it takes {_listed(channel_names)}")
 
 
-def _load(source: Any, series: str | None) -> list[Image]:  # noqa: ANN401
+def _load(source: Any, series: str | None, voxels: bool) -> list[Image]:  # noqa: ANN401
     if isinstance(source, str | Path):
-        return read_image(source, series=series)
+        return read_image(source, series=series, voxels=voxels)
     if isinstance(source, Image):
-        return [checked_image(source, source.files[0] if source.files else "image")]
+        return [_checked(source, source.files[0] if source.files else "image", voxels)]
     if hasattr(source, "GetPixelIDTypeAsString"):
-        return [checked_image(image, "image", own=True) for image in from_sitk(source)]
+        return [_checked(image, "image", voxels, own=True) for image in from_sitk(source)]
     raise InputError(
         f"an image is a path, an umamba.Image or a SimpleITK image; a {type(source).__name__} was given"
     )
 
 
+def _checked(image: Image, name: str, voxels: bool, own: bool = False) -> Image:
+    return checked_image(image, name, own) if voxels else checked_grid(image, name)
+
+
 def _from_unnamed(
-    sources: Sequence[Any], channel_names: Sequence[str], allow_grey_repeat: bool, series: str | None
+    sources: Sequence[Any],
+    channel_names: Sequence[str],
+    allow_grey_repeat: bool,
+    load: Callable[[Any], list[Image]],
 ) -> list[Image]:
     """Channels in the order of their sources; one source may hold several."""
     wanted = len(channel_names)
     if len(sources) > wanted:
         raise InputError(f"{len(sources)} images were given, the model takes {_listed(channel_names)}")
-    loaded = [_load(source, series) for source in sources]
+    loaded = [load(source) for source in sources]
     if len(loaded) == wanted:
         return [_single(images, name, wanted) for images, name in zip(loaded, channel_names, strict=True)]
     found = [image for images in loaded for image in images]

@@ -89,6 +89,7 @@ def plan(
     series: str | None = None,
     uncertainty: bool = False,
     probabilities: bool = False,
+    cancel: CancelCallback | None = None,
 ) -> RunPlan:
     """What `segment` would take with the same arguments; reads the image, computes nothing.
 
@@ -97,7 +98,7 @@ def plan(
     """
     request = _request(device, labels, roi, around, folds, mirror, step, max_memory, threads)
     request = request.with_extras(uncertainty, probabilities)
-    return prepare(image, model, request, Monitor(), series).plan
+    return prepare(image, model, request, Monitor(cancel=cancel), series).plan
 
 
 def _request(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from umamba.imaging.checks import checked_voxels
 from umamba.imaging.image import Image
 from umamba.imaging.orientation import Undo, to_orientation
 from umamba.imaging.read import read_channels
@@ -17,6 +18,8 @@ from umamba.inference.plausibility import check_dimensions
 from umamba.models.model import Model
 
 NATIVE = "native"
+# Images that a caller holds are never changed; those read from files are the run's own.
+IN_MEMORY = "memory"
 NARROW = np.dtype(np.int16)
 
 
@@ -48,7 +51,12 @@ def load_model(model: str | Path | Model) -> Model:
     return models.get(model)
 
 
-def load_channels(image: Any, model: Model, series: str | None = None) -> list[Channel]:  # noqa: ANN401
+def load_channels(
+    image: Any,  # noqa: ANN401
+    model: Model,
+    series: str | None = None,
+    voxels: bool = True,
+) -> list[Channel]:
     """Read the channels that a model wants and bring them to its orientation.
 
     Args:
@@ -56,6 +64,7 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
             form "NAME=path" name their channel.
         model: The model.
         series: UID of a series, for a DICOM folder with several.
+        voxels: False leaves what is wrong with voxels to `clean`.
 
     Raises:
         InputError: Anything about the image that makes a correct result impossible.
@@ -63,15 +72,16 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
     sources: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
     originals = read_channels(
         sources,
-        model.dataset.channel_names,
+        channel_names(model),
         allow_grey_repeat=bool(getattr(model.card, "grey_repeat", False)),
         series=series,
+        voxels=voxels,
     )
     if all(isinstance(source, str | Path) for source in sources):  # an array in the caller's hands stays it
         originals = [narrowed(original) for original in originals]
     names = [_names(source) for source in sources]
     originals = [
-        _without_names(original, names[min(index, len(names) - 1)], model.dataset.channel_names[index])
+        _without_names(original, names[min(index, len(names) - 1)], channel_names(model)[index])
         for index, original in enumerate(originals)
     ]
     check_dimensions(originals, model)
@@ -83,6 +93,27 @@ def load_channels(image: Any, model: Model, series: str | None = None) -> list[C
             oriented, undo = to_orientation(original, model.card.orientation)
             channels.append(Channel(original, oriented, undo))
     return channels
+
+
+def channel_names(model: Model) -> list[str]:
+    """What the channels are called: the person's names, where the card has other ones than the training."""
+    return [channel.name for channel in model.card.channels]
+
+
+def clean(images: Sequence[Image], model: Model) -> list[Image]:
+    """The channels with voxels fit for statistics, and with the warnings about them.
+
+    Args:
+        images: The channels, or the part of them that the run looks at: nothing else is read.
+        model: The model, which names the channels.
+
+    Raises:
+        InputError: Not one voxel holds a finite number.
+    """
+    return [
+        checked_voxels(image, f"channel {name}", own=image.source != IN_MEMORY)
+        for image, name in zip(images, channel_names(model), strict=True)
+    ]
 
 
 def narrowed(image: Image) -> Image:

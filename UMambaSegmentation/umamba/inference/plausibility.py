@@ -42,11 +42,9 @@ def plausibility_warnings(images: Sequence[Image], model: Model) -> list[str]:
     found = []
     for index, image in enumerate(images[: len(model.configuration.normalization)]):
         if model.configuration.normalization[index] == "CTNormalization":
-            found += _ct_warnings(image, model.dataset.channel_names[index])
+            found += _ct_warnings(image, model.card.channels[index].name)
         elif image.modality == "CT" and (model.card.modality or "").upper().startswith("MR"):
-            found.append(
-                f"channel {model.dataset.channel_names[index]}: a CT was given to a model of MR images"
-            )
+            found.append(f"channel {model.card.channels[index].name}: a CT was given to a model of MR images")
     return found
 
 

@@ -24,7 +24,7 @@ from umamba.inference.grid import (
     region_of_interest,
     to_full_grid,
 )
-from umamba.inference.inputs import Channel, load_channels, load_model
+from umamba.inference.inputs import Channel, clean, load_channels, load_model
 from umamba.inference.instances import number_instances
 from umamba.inference.planner import Stage, make_plan
 from umamba.inference.plausibility import plausibility_warnings
@@ -109,11 +109,11 @@ def prepare(
     kept = choose_labels(loaded.model, request.labels)
     monitor.step("read", 0, 1)
     with cpu_threads(request.threads):
-        channels = tuple(load_channels(image, loaded.model, series))
-        monitor.step("read", 1, 1)
+        channels = tuple(load_channels(image, loaded.model, series, voxels=False))
         images = [channel.image for channel in channels]
         box = region_of_interest(images[0].geometry, loaded.model, request)
-        cut = [box.cut(entry) for entry in images] if box is not None else images
+        cut = clean([box.cut(entry) for entry in images] if box is not None else images, loaded.model)
+        monitor.step("read", 1, 1)
         stages = tuple(
             StageRun(entry, crop(cut, entry.model), chosen, mirror)
             for entry, chosen, mirror in zip(chain, folds, axes, strict=True)
@@ -131,7 +131,7 @@ def prepare(
             backend=_backend(loaded.model, device.torch),
         )
     bits_dtype(len(loaded.model.dataset.labels.regions))
-    warnings = [line for channel in channels for line in channel.original.warnings]
+    warnings = [line for entry in cut for line in entry.warnings]
     warnings += plausibility_warnings(cut, loaded.model)
     if request.mirror and not axes[-1]:
         warnings.append("mirror: the model was trained without mirroring; nothing is mirrored")
