@@ -70,9 +70,10 @@ def test_normalization_far_from_zero():
     assert (found - wanted).abs().max() < rounding
 
 
-def test_normalization_is_the_same_bits_on_any_number_of_threads():
-    x = torch.randn(1, 32, 50, 60, 40)
-    norm = torch.nn.InstanceNorm3d(32).eval()
+@pytest.mark.parametrize("channels", [32, 5])
+def test_normalization_is_the_same_bits_on_any_number_of_threads(channels):
+    x = torch.randn(1, channels, 50, 60, 40)
+    norm = torch.nn.InstanceNorm3d(channels).eval()
     before = torch.get_num_threads()
     results = []
     try:

@@ -19,6 +19,8 @@ Rows = npt.NDArray[np.float32]
 _PART_FLOATS = 2**17
 # Rows over which float32 sums run before they are added up in float64.
 _BLOCK_ROWS = 256
+# Columns that fill a processor's vectors; maps of fewer channels are worked on several rows side by side.
+_COLUMNS = 32
 
 
 @kernel("void(float32[:, ::1], float64[::1], float64[::1], int64)", fastmath=REASSOCIATE)
@@ -91,21 +93,29 @@ def normalize_rows(
         slope: Of the activation; 1 for none.
         residual: (L, C) to be added before the activation.
     """
-    count, channels = rows.shape
-    part = max(1, _PART_FLOATS // channels)
+    voxels, channels = rows.shape
+    beside = _side_by_side(voxels, channels)
+    rows = rows.reshape(voxels // beside, beside * channels)
+    if residual is not None:
+        residual = residual.reshape(rows.shape)
+    count, columns = rows.shape
+    part = max(1, _PART_FLOATS // columns)
     starts = range(0, count, part)
-    means, squares = np.empty((len(starts), channels)), np.empty((len(starts), channels))
+    means, squares = np.empty((len(starts), columns)), np.empty((len(starts), columns))
     run(
         lambda i: _moments(rows[starts[i] : starts[i] + part], means[i], squares[i], _BLOCK_ROWS), len(starts)
     )
-    sizes = np.minimum(part, count - np.arange(0, count, part))[:, None]
-    mean = (means * sizes).sum(axis=0) / count
-    variance = (squares + sizes * (means - mean) ** 2).sum(axis=0) / count
+    sizes = np.repeat(np.minimum(part, count - np.arange(0, count, part)), beside)[:, None]
+    means, squares = means.reshape(-1, channels), squares.reshape(-1, channels)
+    mean = (means * sizes).sum(axis=0) / voxels
+    variance = (squares + sizes * (means - mean) ** 2).sum(axis=0) / voxels
     scale64 = (1.0 if weight is None else weight) / np.sqrt(variance + eps)
     # Subtracting first keeps a constant channel exact; what rounding takes off the mean is put back.
     center = mean.astype(np.float32)
     shift64 = (0.0 if bias is None else bias) - (mean - center) * scale64
-    scale, shift = scale64.astype(np.float32), shift64.astype(np.float32)
+    center, scale, shift = (
+        np.tile(values.astype(np.float32), beside) for values in (center, scale64, shift64)
+    )
 
     def finish(index: int) -> None:
         piece = slice(starts[index], starts[index] + part)
@@ -115,3 +125,11 @@ def normalize_rows(
             _apply_residual(rows[piece], center, scale, shift, np.float32(slope), residual[piece])
 
     run(finish, len(starts))
+
+
+def _side_by_side(voxels: int, channels: int) -> int:
+    """How many rows stand side by side in one: a power of two that divides their number."""
+    beside = 1
+    while 2 * beside * channels <= _COLUMNS and voxels % (2 * beside) == 0:
+        beside *= 2
+    return beside
