@@ -56,7 +56,7 @@ class Jobs:
             case "doctor":
                 return _doctor()
             case "plan":
-                return self._plan(request)
+                return self._plan(request, cancelled)
             case "segment":
                 return self._segment(request, send, cancelled)
             case "preview":
@@ -76,11 +76,12 @@ class Jobs:
                 return library.remove(request)
         raise AssertionError(request.do)
 
-    def _plan(self, request: Request) -> Event:
+    def _plan(self, request: Request, cancelled: Callable[[], bool]) -> Event:
         from umamba.inference.api import plan
 
         images = load_sources(request.values["images"])
-        return plan_event(plan(images, self.model(request.values["model"]), **request.options))
+        loaded = self.model(request.values["model"])
+        return plan_event(plan(images, loaded, **request.options, cancel=cancelled))
 
     def _segment(self, request: Request, send: Send, cancelled: Callable[[], bool]) -> Event:
         from umamba.inference.api import segment

@@ -16,7 +16,7 @@ from umamba.worker.requests import Request, decode, parse, request_id
 log = logging.getLogger(__name__)
 
 # What still waits when the input ends is carried out if it takes next to no time.
-QUICK = ("models", "plan", "doctor", "remove")
+QUICK = ("models", "doctor", "remove")
 
 
 class Sender(Protocol):
