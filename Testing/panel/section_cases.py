@@ -84,6 +84,8 @@ def pictures(panel, shot, app, name, height=800):
         window.resize(width, height)
         for _ in range(3):  # layouts settle from the inside out
             qt.QCoreApplication.processEvents()
+            # Slicer's panel scrolls: the contents get the height that they need at this width.
+            window.resize(width, max(height, window.heightForWidth(window.width)))
         shot(f"{name}_{width}_{round(100 * scale)}")
         cut = cut_texts(window)
         app.setFont(font)

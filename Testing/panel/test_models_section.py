@@ -137,7 +137,7 @@ def test_card_in_short_and_in_full(panel, opened, shot, app):
     label.linkActivated.emit("#more")
     assert "Trained on" in label.text
     assert 'href="https://doi.org/10.1038/s41592-020-01008-z"' in label.text
-    pictures(panel, shot, app, "models_card_in_full", 1200)
+    pictures(panel, shot, app, "models_card_in_full", 1900)
     label.linkActivated.emit("https://arxiv.org/abs/2401.04722")
     assert opened == ["https://arxiv.org/abs/2401.04722"]
     label.linkActivated.emit("#less")

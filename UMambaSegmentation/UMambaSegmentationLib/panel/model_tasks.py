@@ -17,17 +17,26 @@ if TYPE_CHECKING:
 class ModelTasks:
     """Shows what goes on below the models, and lets the person stop it."""
 
-    def __init__(self, ui: SimpleNamespace, services: Services, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ui: SimpleNamespace,
+        services: Services,
+        *,
+        changed: Callable[[], None],
+        stopped: Callable[[], None],
+    ) -> None:
         """Take over the section's status line, progress bar and Cancel.
 
         Args:
             ui: The panel's widgets.
             services: What the sections share.
             changed: Called when a request begins or ends.
+            stopped: Called when the engine has let go of a cancelled request, which may have come too late.
         """
         self._ui = ui
         self._services = services
         self._changed = changed
+        self._stopped: Callable[[], None] | None = stopped
         self._job: Job | None = None
         ui.modelCancelButton.connect("clicked(bool)", self.cancel)
 
@@ -69,6 +78,7 @@ class ModelTasks:
     def close(self) -> None:
         """Stop what goes on and let go of the widgets."""
         self._ui.modelCancelButton.disconnect("clicked(bool)", self.cancel)
+        self._stopped = None
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
@@ -86,9 +96,14 @@ class ModelTasks:
         if job.state == "done":
             self.say("")
         elif job.state == "cancelled":
-            self.say(_("Cancelled; the models are as they were."))
+            self.say(_("Cancelled."))
+            job.on_release(lambda _job: self._after_cancel())
         else:
-            self.say(job.error.message)
+            self.say(job.error.message.rstrip(".") + ".")
         self._changed()
         if job.state == "done":
             done(job.result)
+
+    def _after_cancel(self) -> None:
+        if self._stopped is not None:
+            self._stopped()

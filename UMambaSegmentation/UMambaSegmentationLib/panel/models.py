@@ -49,7 +49,7 @@ class ModelsSection:
         self._more = False
         self._form: ImportForm | None = None
         self._list = ModelList(ui.modelSelector, self._on_chosen)
-        self._tasks = ModelTasks(ui, services, self._update_buttons)
+        self._tasks = ModelTasks(ui, services, changed=self._update_buttons, stopped=self.refresh)
         self._question = Question(ui.modelQuestion)
         self._drop = FileDrop(ui.modelSection.parentWidget(), self.take)
         self._menus = [self._import_menu(), self._folder_menu()]
