@@ -77,6 +77,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.setText(text)
         self.setCheckable(True)
         self.setChecked(True)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Preferred)
         self.toggled.connect(self._on_toggled)
         self._leave_room()
 
