@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "hippocampus-mr"
 IMAGE = ROOT / "Resources" / "SampleData" / "MNI152_T1_1mm" / "MNI152_T1_1mm.nii.gz"
+FETCH = ROOT / "UMambaSegmentation" / "UMambaSegmentationLib" / "client" / "fetch_wheels.py"
 # A voxel in the left hippocampus, mm, LPS.
 HIPPOCAMPUS = [28.0, 20.0, -14.0]
 # Loading PyTorch and compiling kernels on a busy machine; a test that waits longer has failed.

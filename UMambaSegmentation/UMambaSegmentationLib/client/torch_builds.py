@@ -42,7 +42,7 @@ class TorchBuild:
 BUILDS = {
     build.name: build
     for build in (
-        TorchBuild("cpu", ">=2.6,<3", int(0.4 * GIGABYTE), int(1.7 * GIGABYTE)),
+        TorchBuild("cpu", ">=2.6,<3", int(0.5 * GIGABYTE), int(1.8 * GIGABYTE)),
         TorchBuild("cu126", ">=2.6,<2.15", int(3.2 * GIGABYTE), int(7 * GIGABYTE)),
         TorchBuild("cu128", ">=2.7,<2.12", int(3.6 * GIGABYTE), int(8 * GIGABYTE)),
         TorchBuild("cu130", ">=2.9,<2.16", int(2.6 * GIGABYTE), int(6 * GIGABYTE)),
