@@ -29,7 +29,7 @@ def apply() -> None:
     """Patch every wrapped QObject class, once in a process."""
     if getattr(QtCore.QObject, "_bench_applied", False):
         return
-    _keep_none()
+    _keep_singletons()
     classes = list(_qobject_classes())
     # Each wrapped class has attribute slots of its own: collect all originals before the first is replaced.
     readers = [(cls, cls.__getattribute__) for cls in classes]
@@ -43,13 +43,14 @@ def apply() -> None:
     QtCore.QObject._bench_applied = True
 
 
-def _keep_none() -> None:
-    """Before Python 3.12 None is counted, and PySide6 gives back one too many for each empty QVariant.
+def _keep_singletons() -> None:
+    """Before Python 3.12 None, True and False are counted, and PySide6 gives back more than it takes.
 
-    Without this the process ends with "none_dealloc", at the latest when it ends anyway.
+    Without this the process ends with "none_dealloc" or "bool_dealloc", at the latest when it ends anyway.
     """
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for single in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(single)).value += 1 << 40
 
 
 def qt_module(loader: type) -> types.ModuleType:
