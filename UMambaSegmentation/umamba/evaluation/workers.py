@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
 from typing import Any, TypeVar
 
 from umamba.errors import InputError
@@ -30,7 +32,7 @@ def run_all(
 
     Raises:
         InputError: A process died, which the system does to those that take too much memory.
-        Whatever `function` or `check` raises; tasks that have not begun are dropped then.
+        Whatever `function` or `check` raises; the other tasks are dropped then, begun or not.
     """
     if jobs == 1:
         for number, task in enumerate(tasks):
@@ -39,16 +41,23 @@ def run_all(
         return
     # A fresh interpreter each: a fork of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool:
+    told, tell = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(told,))
+    done = False
+    try:
         numbers = {pool.submit(function, *task): number for number, task in enumerate(tasks)}
-        try:
-            yield from _as_they_come(numbers, check)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process ended before its case was done, perhaps for lack of memory; give fewer with --jobs"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from _as_they_come(numbers, check)
+        done = True
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process ended before its case was done, perhaps for lack of memory; give fewer with --jobs"
+        ) from error
+    finally:
+        if not done:
+            tell.send_bytes(b"stop")
+        pool.shutdown(wait=True, cancel_futures=True)
+        told.close()
+        tell.close()
 
 
 def _as_they_come(
@@ -62,14 +71,14 @@ def _as_they_come(
             yield numbers[future], future.result()
 
 
-def _begin() -> None:
-    """In a new process: Ctrl-C is the parent's affair, and its end is ours."""
+def _begin(told: Connection) -> None:
+    """In a new process: Ctrl-C is the parent's affair; its end, or its word, is ours."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    ends = [told] if parent is None else [told, parent.sentinel]
+    threading.Thread(target=_end_with, args=(ends,), daemon=True).start()
 
 
-def _end_with(parent: Any) -> None:  # noqa: ANN401
-    parent.join()
+def _end_with(ends: Sequence[Connection | int]) -> None:
+    wait_for_any(ends)
     os._exit(1)
