@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from umamba.evaluation.api import evaluate
+from umamba.evaluation.surfaces import border_voxels, distances
 
 # The scripts round to four digits; a half may fall to either side.
 ROUNDED = 1e-4
 # Sums in another order.
 EXACT = 1e-9
+SINGLE = 1e-6
 
 ABDOMEN = (
     *(
@@ -99,6 +101,38 @@ def test_abdomen(desk, oracle, name):
         assert same(figures["Dice"], expected["case_average"]["DSC"], ROUNDED)
         assert same(figures["NSD"], expected["case_average"]["NSD"], ROUNDED)
     assert any("script stops" in line for line in done.warnings) == ("one_slice" in name)
+
+
+@pytest.mark.parametrize("name", ["shifted", "one_organ_missing_each_way", "aorta_one_slice_ivc_two_slices"])
+def test_the_default_convention_has_surface_distances_figures(desk, oracle, name):
+    """Those of whole volumes: DeepMind's surface-distance, without the scripts' own rules."""
+    expected, arrays = case_of(oracle / "metrics" / "umamba-abdomen", name)
+    volumes = [arrays[key].transpose(2, 1, 0) for key in ("reference", "prediction")]
+    desk.put("case.nii.gz", *volumes, spacing=expected["spacing"])
+    organs = [figures for figures in expected["per_organ"].values() if "nsd_whole_volume" in figures]
+    tolerances = {str(figures["label"]): figures["tolerance_mm"] for figures in organs}
+    (case,) = evaluate(desk.reference, desk.prediction, tolerance_mm=tolerances).cases
+    for figures in organs:
+        row = case.rows[str(figures["label"])]
+        # NIfTI holds the spacing in single precision.
+        assert same(row["Dice"], figures["dsc_whole_volume"], EXACT)
+        assert same(row["NSD"], figures["nsd_whole_volume"], SINGLE)
+        assert same(row["HD95"], figures["hd95_whole_volume"], SINGLE)
+        low, high = sorted(figures["average_surface_distances"])
+        assert low - SINGLE <= row["ASD"] <= high + SINGLE
+
+
+@pytest.mark.parametrize("name", ["shifted", "with_far_voxel", "touching_border", "pred_missing_slices"])
+def test_border_voxels_in_millimetres_are_medpys(oracle, name):
+    """As the authors' sister repository for scribbles measures: HD95 pooled, ASD one way."""
+    folder = oracle / "metrics" / "mamba-unet"
+    expected = json.loads((folder / "results.json").read_text())
+    masks = np.load(folder / "masks.npz")
+    surfaces = [border_voxels(masks[f"{name}.{side}"]) for side in ("pred", "gt")]
+    found = distances(*surfaces, tuple(expected["spacing_weak"]))
+    _, hd95, asd = expected["cases"][name]["weak_variant"]
+    assert same(found.hausdorff_95_pooled(), hd95, EXACT)
+    assert same(float(found.there.mean()), asd, EXACT)
 
 
 @pytest.mark.parametrize("name", ENDOSCOPY)
