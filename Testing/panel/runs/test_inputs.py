@@ -59,7 +59,7 @@ def test_label_maps_and_hidden_volumes_are_not_offered(panel, scene, volume_from
 
 def test_a_model_of_two_channels_has_two_selectors(two_channels, start_panel, volume_from, spin):
     panel = start_panel()
-    assert not panel.ui.channelsWidget.isVisible()
+    assert len(panel.panel.inputs.channels.selectors) == 1
     panel.panel.models.select("two-channels")
     second = panel.panel.inputs.channels.selectors[1]
     assert second.isVisible()

@@ -74,7 +74,6 @@ class Channels:
             selector.visible = used
             label.text = f"{self._channels[index].name}:" if several and used else _("Volume:")
             label.toolTip = self._channels[index].description if used and self._channels else ""
-        self._ui.channelsWidget.visible = several
         chosen = self._services.state.state.inputs
         count = max(len(self._channels), 1)
         self._services.state.write(inputs=(*chosen, *[None] * count)[:count])
@@ -148,7 +147,9 @@ class Channels:
         selector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_chosen)
         label = qt.QLabel()
         label.setBuddy(selector)
-        self._ui.channelsWidget.layout().addRow(label, selector)
+        selector.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        selector.setMinimumWidth(80)
+        self._ui.inputSection.layout().insertRow(len(self._selectors), label, selector)
         qt.QWidget.setTabOrder(self._selectors[-1], selector)
         self._labels.append(label)
         self._selectors.append(selector)

@@ -62,7 +62,8 @@ class OutputsSection:
         self._card = card
         several = card is not None and len(card.labels) > 1
         self._ui.structuresLabel.visible = several
-        self._ui.structuresWidget.visible = several
+        self._ui.structuresButtons.visible = several
+        self._ui.structuresList.visible = several
         self._showing = True
         try:
             self._ui.structuresList.clear()

@@ -32,6 +32,7 @@ class Progress:
         self._bar.setRange(0, 0)
         self._bar.visible = True
         self._label.text = _("Starting...")
+        self._label.visible = True
 
     def show(self, event: dict[str, Any]) -> None:
         """Show a `progress` event; one of a sequence has `frame` and `frames` too."""

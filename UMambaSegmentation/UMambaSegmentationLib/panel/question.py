@@ -79,5 +79,5 @@ class Question:
     def _columns(self, labels: Sequence[str]) -> int:
         """All buttons in one row where they fit, else one below the other."""
         metrics = self._place.fontMetrics()
-        widest = max(metrics.boundingRect(label).width() for label in labels) + BUTTON_FRAME
-        return len(labels) if widest * len(labels) <= self._place.parentWidget().width else 1
+        needed = sum(metrics.boundingRect(label).width() + BUTTON_FRAME for label in labels)
+        return len(labels) if needed <= self._place.parentWidget().width else 1

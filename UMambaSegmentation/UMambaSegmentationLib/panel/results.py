@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SHOWN, COLOR, NAME, VOLUME = range(4)
 # More segments than this are scrolled.
 MOST_ROWS = 8
+# Pixels around the text of a row.
+CELL_MARGIN = 8
 # Drawing in Segment Editor changes the node many times a second; the table follows when it rests.
 REST_MS = 300
 
@@ -221,10 +223,11 @@ def _prepare(table: qt.QTableWidget) -> None:
 
 def _fit(table: qt.QTableWidget) -> None:
     """As high as its rows, up to a few."""
-    rows = min(max(table.rowCount, 1), MOST_ROWS)
-    height = table.rowHeight(0) if table.rowCount else table.fontMetrics().height() + 8
-    header = max(table.horizontalHeader().height, table.fontMetrics().height() + 8)
-    table.setFixedHeight(rows * height + header + 4)
+    row = table.fontMetrics().height() + CELL_MARGIN
+    table.verticalHeader().setDefaultSectionSize(row)
+    header = table.horizontalHeader()
+    header.setFixedHeight(row)
+    table.setFixedHeight(min(max(table.rowCount, 1), MOST_ROWS) * row + row + 2 * table.frameWidth)
 
 
 def _cell(flags: object, text: str = "") -> qt.QTableWidgetItem:

@@ -77,7 +77,7 @@ class RunSection:
     def say(self, message: str) -> None:
         """Show one sentence below the button, until the next."""
         self._outcome = message
-        self._ui.statusLabel.text = message
+        self._show(message)
 
     def choices_changed(self) -> None:
         """The person has chosen something else: plan again, and say what is missing."""
@@ -96,7 +96,7 @@ class RunSection:
         case = self._case()
         self._ui.segmentButton.enabled = not case.missing
         self._ui.setupLinkButton.visible = case.needs_setup
-        self._ui.statusLabel.text = case.missing or self._outcome
+        self._show(case.missing or self._outcome)
 
     def start(self, **choices: Any) -> None:  # noqa: ANN401  (fields of RunOptions)
         """Begin, unless something is missing or a run goes on already.
@@ -151,6 +151,10 @@ class RunSection:
         self._plan.close()
         for sender, signal, slot in self._links:
             sender.disconnect(signal, slot)
+
+    def _show(self, message: str) -> None:
+        self._ui.statusLabel.text = message
+        self._ui.statusLabel.visible = bool(message)
 
     def _on_button(self) -> None:
         if self.running:
@@ -226,8 +230,24 @@ def _fault(error: Exception) -> str:
     """A sentence: as it was written for a person, or that a program failed where nobody foresaw it."""
     known = isinstance(error, (JobError, SceneError))
     if known and not (isinstance(error, JobError) and _CLASS_NAME.match(str(error))):
-        return str(error)
+        option, colon, rest = str(error).partition(": ")
+        return f"{_fields()[option]}{colon}{rest}" if option in _fields() else str(error)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     return _(
         "Something failed that should not have ({error}); copy the report under Set-up for help."
     ).format(error=text)
+
+
+def _fields() -> dict[str, str]:
+    """How the panel calls the options that the engine names in its sentences."""
+    return {
+        "max_memory": _("Memory limit"),
+        "roi": _("Region"),
+        "around": _("Point"),
+        "device": _("Device"),
+        "threads": _("Threads"),
+        "step": _("Step"),
+        "folds": _("Folds"),
+        "mirror": _("Mirroring"),
+        "labels": _("Structures"),
+    }
