@@ -134,6 +134,7 @@ def module(app: Any, scene: Any) -> Iterator[Any]:
     holder = scripted.add_module(MODULE_FILE)
     yield holder
     scripted.remove_module(MODULE_FILE.stem)
+    slicer.app.disconnect("startupCompleted()")  # which Slicer emits once
     qt.QCoreApplication.processEvents()
 
 
