@@ -102,6 +102,8 @@ def with_network(
     architecture["arch_kwargs"]["features_per_stage"] = [
         min(base_features * 2**stage, most_features) for stage in range(stages)
     ]
+    if network.endswith("UMambaEnc"):  # its Mamba layers are built for one patch size
+        architecture["arch_kwargs"]["patch_size"] = entry["patch_size"]
     return {**plans, "plans_name": plans_name, "configurations": {configuration: entry}}
 
 
