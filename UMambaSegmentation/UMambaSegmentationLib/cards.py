@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from UMambaSegmentationLib.card_zips import read_card_of_zip
 from UMambaSegmentationLib.paths import bundled_models_folder, installed_models_folder
@@ -278,7 +278,7 @@ def _labels(raw: Mapping[str, Any]) -> tuple[Label, ...]:
             raise CardError("labels: a colour of three numbers from 0 to 255 wanted")
         labels.append(
             Label(
-                int(value),
+                value,
                 _text(entry, "key"),
                 _text(entry, "name"),
                 (int(color[0]), int(color[1]), int(color[2])),
@@ -351,5 +351,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def _is_whole(value: object, low: int, high: int) -> bool:
+def _is_whole(value: object, low: int, high: int) -> TypeGuard[int]:
     return _is_number(value) and value == int(value) and low <= value <= high  # type: ignore[call-overload,operator]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
+from UMambaSegmentationLib.client.job import Job, JobError
+
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
-    from UMambaSegmentationLib.client.job import Job
     from UMambaSegmentationLib.panel.services import Services
 
 
@@ -45,7 +46,7 @@ class ModelTasks:
         """Whether a request goes on."""
         return self._job is not None
 
-    def start(self, do: str, text: str, done: Callable[[dict[str, Any]], None], **keys: object) -> None:
+    def start(self, do: str, text: str, done: Callable[[dict[str, Any]], None], **keys: Any) -> None:  # noqa: ANN401
         """Ask the engine, unless it is busy.
 
         Args:
@@ -93,16 +94,19 @@ class ModelTasks:
             return  # the panel has gone
         self._job = None
         self._ui.modelBusy.visible = False
-        if job.state == "done":
-            self.say("")
-        elif job.state == "cancelled":
+        answer = None
+        if job.state == "cancelled":
             self.say(_("Cancelled."))
             job.on_release(lambda _job: self._after_cancel())
         else:
-            self.say(job.error.message.rstrip(".") + ".")
+            try:
+                answer = job.check()
+                self.say("")
+            except JobError as error:
+                self.say(error.message.rstrip(".") + ".")
         self._changed()
-        if job.state == "done":
-            done(job.result)
+        if answer is not None:
+            done(answer)
 
     def _after_cancel(self) -> None:
         if self._stopped is not None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from slicer.i18n import tr as _
 from UMambaSegmentationLib import settings
 from UMambaSegmentationLib.client import interpreter, packages, torch_builds
 from UMambaSegmentationLib.client.installation import CPU, CUDA, SLICER, Installation, sizes
+from UMambaSegmentationLib.client.job import Job, JobError
 from UMambaSegmentationLib.panel import dialogs
 from UMambaSegmentationLib.panel.question import Question
 from UMambaSegmentationLib.panel.setup_text import breakable, report_text, size, status_text
@@ -22,7 +24,6 @@ from UMambaSegmentationLib.paths import logs_folder
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
-    from UMambaSegmentationLib.client.job import Job
     from UMambaSegmentationLib.client.packages import Status
     from UMambaSegmentationLib.panel.services import Services
 
@@ -169,8 +170,7 @@ class SetupSection:
             return
         self._ui.installOutput.clear()
         self._ui.installOutput.visible = True
-        self._begin(_("Installing..."))
-        self._installation.start(build, wheels=wheels)
+        self._begin(_("Installing...")).start(build, wheels=wheels)
 
     def _ask_uninstall(self) -> None:
         self._question.ask(
@@ -182,8 +182,7 @@ class SetupSection:
 
     def _uninstall(self) -> None:
         if self._free():
-            self._begin(_("Removing..."))
-            self._installation.uninstall()
+            self._begin(_("Removing...")).uninstall()
 
     def _free(self) -> bool:
         """Whether packages may be changed now."""
@@ -192,10 +191,12 @@ class SetupSection:
             return False
         return self._installation is None
 
-    def _begin(self, text: str) -> None:
-        self._installation = Installation(on_line=self._on_line, on_end=self._on_end)
+    def _begin(self, text: str) -> Installation:
+        installation = Installation(on_line=self._on_line, on_end=self._on_end)
+        self._installation = installation
         self._say(text)
         self._show()
+        return installation
 
     def _cancel(self) -> None:
         if self._installation is not None:
@@ -229,7 +230,11 @@ class SetupSection:
             return  # the panel has gone
         self._report = None
         self._ui.copyReportButton.enabled = True
-        self._copied(job.result["text"] if job.state == "done" else job.error.message)
+        try:
+            text = str(job.check()["text"])
+        except JobError as error:
+            text = error.message
+        self._copied(text)
 
     def _copied(self, engine_report: str) -> None:
         dialogs.copy_text(report_text(self._status, engine_report))
@@ -246,9 +251,9 @@ class SetupSection:
             self._say(_("The folder cannot be opened: {folder}").format(folder=breakable(folder)))
 
     def _choose_python(self) -> None:
-        offered = [(path, lambda path=path: self._use_python(path)) for path in interpreter.suggestions()]
+        offered = [(path, partial(self._use_python, path)) for path in interpreter.suggestions()]
         if not interpreter.current().own:
-            offered.append((_("Slicer's own"), lambda: self._use_python("")))
+            offered.append((_("Slicer's own"), partial(self._use_python, "")))
         self._question.ask(
             _("Which Python (3.11 to 3.13) shall run the engine?"),
             [*offered, (_("Choose..."), self._choose_python_file), (_("Leave it"), lambda: None)],

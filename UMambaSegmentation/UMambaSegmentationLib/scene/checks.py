@@ -135,6 +135,8 @@ def _region_notes(region: slicer.vtkMRMLNode | None, volume: slicer.vtkMRMLVolum
 def _grid_notes(card: Card, volumes: Sequence[slicer.vtkMRMLVolumeNode | None]) -> list[str]:
     found = []
     first = volumes[0]
+    if first is None:
+        return []
     for channel, volume in zip(card.channels[1:], volumes[1:], strict=False):
         if volume is None or not components(volume):
             continue

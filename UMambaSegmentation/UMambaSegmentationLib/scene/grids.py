@@ -140,6 +140,7 @@ def matrix_between(
     if source == target:
         return np.eye(4)
     one, two = (source, target) if source is not None else (target, source)
+    assert one is not None  # they differ, so at most one is the world
     if not one.IsTransformToNodeLinear(two):  # asking for the matrix would log an error
         return None
     matrix = vtk.vtkMatrix4x4()
