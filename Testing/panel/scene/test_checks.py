@@ -97,7 +97,7 @@ def test_the_engine_warns_of_nothing_that_was_not_said_before(
         SimpleNamespace(
             configuration=SimpleNamespace(normalization=(scheme,)),
             dataset=SimpleNamespace(channel_names=("MRI",)),
-            card=SimpleNamespace(modality=card.modality),
+            card=SimpleNamespace(modality=card.modality, channels=(SimpleNamespace(name="MRI"),)),
         ),
     )
     by_look = scheme == MR and known is None and low_high[0] < -500
