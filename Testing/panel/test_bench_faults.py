@@ -151,6 +151,18 @@ def test_what_is_missing_is_named_with_the_line_to_type(missing: str, kind: type
         environment.check(load)
 
 
+def test_a_session_without_slicer_stops_with_one_sentence(tmp_path) -> None:
+    (tmp_path / "slicer.py").write_text("raise ImportError", encoding="utf-8")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", HERE, HERE]
+    run = subprocess.run(
+        words, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    said = run.stdout + run.stderr
+    assert run.returncode == 4
+    assert "the panel's tests cannot run: slicer-core is not installed" in said
+    assert "skipped" not in said
+
+
 @pytest.fixture
 def machine(monkeypatch):
     """A computer whose Qt lacks a library until apt-get has run; `machine.root` says who sits at it."""
