@@ -157,6 +157,19 @@ def test_the_plan_stands_there_before_the_run(ready, spin):
     assert ready.ui.segmentButton.text == "Segment"
 
 
+def test_no_plan_is_made_while_the_person_is_elsewhere(ready, box, spin, engine):
+    spin(lambda: "about" in ready.ui.planLabel.text, PATIENCE_S)
+    ready.parent.hide()
+    ready.parent.exit()
+    ready.ui.regionSelector.setCurrentNode(box)
+    end = time.monotonic() + 1.0
+    spin(lambda: engine.busy or time.monotonic() > end)
+    assert not engine.busy
+    ready.parent.show()
+    ready.parent.enter()
+    spin(lambda: "about" in ready.ui.planLabel.text, PATIENCE_S)
+
+
 def test_the_plan_follows_the_region(ready, box, spin):
     spin(lambda: "about" in ready.ui.planLabel.text, PATIENCE_S)
     whole = ready.ui.planLabel.text

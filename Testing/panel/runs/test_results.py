@@ -128,3 +128,15 @@ def test_no_report_when_the_dialog_is_cancelled(done, monkeypatch):
     monkeypatch.setattr(dialogs, "save_file", lambda *_: None)
     done.ui.reportButton.click()
     assert done.ui.resultStatusLabel.text == ""
+
+
+def test_cleanup_in_the_middle_of_a_report(done, tmp_path, monkeypatch, run_folders, spin, engine):
+    from UMambaSegmentationLib.panel import dialogs
+
+    monkeypatch.setattr(dialogs, "save_file", lambda *_: tmp_path / "report.html")
+    done.ui.reportButton.click()
+    assert not done.ui.reportButton.enabled
+    done.cleanup()
+    assert run_folders() == []
+    spin(lambda: not engine.busy, PATIENCE_S)
+    assert list(tmp_path.iterdir()) == []

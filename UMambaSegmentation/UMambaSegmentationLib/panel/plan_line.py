@@ -35,6 +35,7 @@ class PlanLine:
             case: Gives the choices of the moment.
         """
         self._label = ui.planLabel
+        self._button = ui.segmentButton
         self._services = services
         self._case = case
         self._job: Job | None = None
@@ -76,6 +77,8 @@ class PlanLine:
         if case.missing or case.card is None or self._services.busy():
             return
         if not engine.warm and not engine.keep_warm_minutes:  # a whole start of the engine for each line
+            return
+        if not self._button.isVisible():  # the person is in another module; opening this one asks again
             return
         if self._job is not None:  # its answer first: stopping the engine over a question would cost more
             self._again = True

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from UMambaSegmentationLib.panel.services import Services
+    from UMambaSegmentationLib.reporting import Report
     from UMambaSegmentationLib.state import PanelState
 
 SHOWN, COLOR, NAME, VOLUME = range(4)
@@ -48,6 +49,7 @@ class ResultsSection(VTKObservationMixin):
         self._node_id = ""
         self._segment_ids: list[str] = []
         self._showing = False
+        self._report: Report | None = None
         self._rest = qt.QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -77,6 +79,8 @@ class ResultsSection(VTKObservationMixin):
         """Let go of scene and widgets."""
         self._rest.stop()
         self.removeObservers()
+        if self._report is not None:
+            self._report.cancel()
         self._ui.show3DButton.setSegmentationNode(None)
         for sender, signal, slot in self._links:
             sender.disconnect(signal, slot)
@@ -196,13 +200,17 @@ class ResultsSection(VTKObservationMixin):
         if file is None:
             return
         settings.set_last_folder(file.parent)
-        self._say(_("Drawing the pictures..."))
         try:
-            self._services.logic.startReport(node, file, self._on_report_end)
+            self._report = self._services.logic.startReport(node, file, self._on_report_end)
         except (SceneError, OSError) as error:
             self._say(str(error))
+            return
+        self._say(_("Drawing the pictures..."))
+        self._ui.reportButton.enabled = False
 
     def _on_report_end(self, message: str) -> None:
+        self._report = None
+        self._ui.reportButton.enabled = True
         self._say(message)
 
     def _say(self, message: str) -> None:
@@ -237,7 +245,9 @@ def _cell(flags: object, text: str = "") -> qt.QTableWidgetItem:
 
 
 def _color(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> qt.QColor:
-    return qt.QColor.fromRgbF(*node.GetSegmentation().GetSegment(segment_id).GetColor())
+    return qt.QColor(
+        *(round(255 * part) for part in node.GetSegmentation().GetSegment(segment_id).GetColor())
+    )
 
 
 def _volume_of(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode | None:
