@@ -31,7 +31,6 @@ def register() -> bool:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE_NAME,
-        sampleDescription="MNI152 brain (T1 MR)",
         uris=file.as_uri(),
         fileNames=file.name,
         nodeNames=NODE_NAME,
