@@ -74,9 +74,7 @@ class Channels:
             selector.visible = used
             label.text = f"{self._channels[index].name}:" if several and used else _("Volume:")
             label.toolTip = self._channels[index].description if used and self._channels else ""
-        chosen = self._services.state.state.inputs
-        count = max(len(self._channels), 1)
-        self._services.state.write(inputs=(*chosen, *[None] * count)[:count])
+        self._services.state.write(inputs=self._chosen())
         self.show_state()
         self.fill()
 
@@ -95,7 +93,7 @@ class Channels:
         found = suggest(
             [channel.name for channel in self._channels],
             [(node.GetID(), node.GetName() or "") for node in nodes],
-            self._services.state.state.inputs,
+            self._chosen(),
             (selection.GetActiveVolumeID() or "") if selection is not None else "",
         )
         self._services.state.write(inputs=found)
@@ -122,6 +120,11 @@ class Channels:
         """Let go of the widgets."""
         for selector in self._selectors:
             selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._on_chosen)
+
+    def _chosen(self) -> tuple[str | None, ...]:
+        """What the state says, with an entry for each channel; a closed scene's has none."""
+        count = max(len(self._channels), 1)
+        return (*self._services.state.state.inputs, *[None] * count)[:count]
 
     def _on_state(self, _state: PanelState, changed: frozenset[str]) -> None:
         if "inputs" in changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -169,5 +170,11 @@ class Panel(VTKObservationMixin):
         return self.run is not None and self.run.running
 
     def _show_setup(self) -> None:
-        self._ui.setupSection.collapsed = False
+        section = self._ui.setupSection
+        section.collapsed = False
         self._ui.installButton.setFocus()
+        area = section.parentWidget()
+        while area is not None and not area.inherits("QScrollArea"):
+            area = area.parentWidget()
+        if area is not None:  # once the section has its height
+            qt.QTimer.singleShot(0, lambda: area.ensureWidgetVisible(section))
