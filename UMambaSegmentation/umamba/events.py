@@ -44,6 +44,7 @@ class Monitor:
         self._progress = progress
         self._cancel = cancel
         self._started: dict[str, float] = {}
+        self._first: dict[str, tuple[float, int]] = {}  # when a stage had done its first steps, and how many
         self.stage_seconds: dict[str, float] = {}
 
     def step(self, stage: str, done: int, total: int) -> None:
@@ -57,8 +58,16 @@ class Monitor:
         started = self._started.setdefault(stage, now)
         self.stage_seconds[stage] = now - started
         if self._progress is not None:
-            left = (now - started) / done * (total - done) if done else None
-            self._progress(Progress(stage, done, total, left))
+            self._progress(Progress(stage, done, total, self._seconds_left(stage, now, done, total)))
+
+    def _seconds_left(self, stage: str, now: float, done: int, total: int) -> float | None:
+        """By the steps after the first, which may have waited for kernels to be compiled."""
+        if done >= total:
+            return 0.0
+        if not done:
+            return None
+        since, first = self._first.setdefault(stage, (now, done))
+        return (now - since) / (done - first) * (total - done) if done > first else None
 
     def check(self) -> None:
         """Raise `Cancelled` if the caller wants to stop."""
