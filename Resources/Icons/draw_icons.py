@@ -1,8 +1,6 @@
 """Draw the extension's icon and the module's from their SVG, as the PNG files that Slicer and its index want.
 
     .venv/bin/python Resources/Icons/draw_icons.py
-
-The buttons' icons, in UMambaSegmentation/Resources/Icons, are used as SVG.
 """
 
 from __future__ import annotations
