@@ -10,8 +10,8 @@ import pytest
 TESTING = Path(__file__).resolve().parents[2]
 
 # The process's real growth differs from the sum of live tensors by the convolution library's own copies
-# and by freed memory that the allocator keeps.
-LEAST, MOST = 0.75, 1.35
+# and by freed memory that the allocator keeps, which is chance: 170 to 231 MB for one and the same network.
+LEAST, MOST = 0.7, 1.35
 
 SCRIPT = """
 import json, psutil, torch
@@ -48,3 +48,13 @@ def test_peak_of_a_tile_is_as_traced(network: str) -> None:
     assert LEAST * measured <= traced <= MOST * measured, (traced, measured)
     assert flops > 0
     assert (elements > 0) == network.startswith("UMamba")
+
+
+def test_a_plan_does_not_load_pytorchs_compiler() -> None:
+    """It is a second and 100 MB of each new process, and a network with Mamba has many ways to ask for it."""
+    code = (
+        "import sys; from umamba import models; from umamba.inference.planner import tile_cost;"
+        "tile_cost(models.get('hippocampus-mr')); print('torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout == "False\n", run.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -98,7 +99,12 @@ def tiling_for(shape: Sequence[int], configuration: Configuration, step: float) 
 
 
 def tile_weights(tiling: Tiling, device: torch.device) -> torch.Tensor:
-    """nnU-Net's Gaussian importance of a window's voxels, float32, shape of the window."""
+    """nnU-Net's Gaussian importance of a window's voxels, float32, shape of the window. Only to be read."""
     size = tiling.patch[1:] if tiling.slicewise else tiling.patch
-    weights = gaussian_weights(size)
-    return torch.from_numpy(np.ascontiguousarray(weights.reshape(tiling.patch))).to(device)
+    return _weights(size).view(tiling.patch).to(device)
+
+
+@lru_cache(maxsize=1)
+def _weights(size: tuple[int, ...]) -> torch.Tensor:
+    """Kept for the next run, which is mostly of the same model."""
+    return torch.from_numpy(np.ascontiguousarray(gaussian_weights(size)))

@@ -44,23 +44,27 @@ class Mamba(nn.Module):
         inner = EXPANSION * features
         self.features, self.inner = features, inner
         self.rank = math.ceil(features / RANK_DIVISOR)
-        decay = torch.log(torch.arange(1, STATE_SIZE + 1, dtype=torch.float32))
-        self.A_log = nn.Parameter(decay.repeat(inner, 1))
+        self.A_log = nn.Parameter(torch.empty(inner, STATE_SIZE))
         self.D = nn.Parameter(torch.ones(inner))
         self.in_proj = nn.Linear(features, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, CONV_WIDTH, groups=inner, padding=CONV_WIDTH - 1)
         self.x_proj = nn.Linear(inner, self.rank + 2 * STATE_SIZE, bias=False)
         self.dt_proj = nn.Linear(self.rank, inner)
         self.out_proj = nn.Linear(inner, features, bias=False)
-        self._initialize_time_step()
+        # On the meta device there is nothing to set; arithmetic there would load PyTorch's compiler.
+        if not self.A_log.is_meta:
+            self._initialize()
 
-    def _initialize_time_step(self) -> None:
-        """Bias: the inverse softplus of time steps spread evenly in their logarithm."""
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        """Decay: 1 to N. Time steps spread evenly in their logarithm; the bias is their inverse softplus."""
+        self.A_log.copy_(
+            torch.log(torch.arange(1, STATE_SIZE + 1, dtype=torch.float32)).expand_as(self.A_log)
+        )
         nn.init.uniform_(self.dt_proj.weight, -(self.rank**-0.5), self.rank**-0.5)
         spread = torch.rand(self.inner) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)
         step = torch.exp(spread).clamp(min=DT_FLOOR)
-        with torch.no_grad():
-            self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
+        self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run whole sequences, (B, L, d) to (B, L, d) float32."""
@@ -143,6 +147,8 @@ def _project(weight: Tensor, x: Tensor) -> Tensor:
 
 def normalize_tokens(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
     """LayerNorm over the features of (B, d, l), in float32; the result is a view with tokens outermost."""
-    weight, bias = norm.weight.float(), norm.bias.float()
     rows = tokens.transpose(1, 2).float()
+    if rows.is_meta:  # where layer_norm would load PyTorch's compiler, and only the shape is wanted
+        return torch.empty_like(rows).transpose(1, 2)
+    weight, bias = norm.weight.float(), norm.bias.float()
     return functional.layer_norm(rows, norm.normalized_shape, weight, bias, norm.eps).transpose(1, 2)
