@@ -47,38 +47,34 @@ def head(volume_from, template):
     return volume_from(sitk.GetArrayFromImage(template), ijk_to_ras(template), "MNI152")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_worker(app):
-    """The engine outlives the panels of this folder's tests: loading PyTorch takes longer than most of them.
-
-    Tests of what a panel leaves behind use `own_engine`.
+@pytest.fixture(autouse=True)
+def engine(app, monkeypatch):
+    """The engine that panel and logic share. Here it outlives the panels: loading PyTorch takes longer than
+    most tests. Tests of what a panel leaves behind use `own_engine`.
     """
     from UMambaSegmentationLib.client.engine import shared_engine
 
-    engine = shared_engine()
-    close = engine.close
-    engine.close = lambda: None
-    engine.really_close = close
-    yield engine
-    del engine.close
-    engine.close()
+    found = shared_engine()
+    monkeypatch.setattr(found, "close", lambda: None)
+    return found
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """After the last test of this folder the engine is as it was before: cold."""
+    here = Path(__file__).parent
+    if here in item.path.parents and (nextitem is None or here not in nextitem.path.parents):
+        from UMambaSegmentationLib.client.engine import Engine, shared_engine
+
+        Engine.close(shared_engine())
 
 
 @pytest.fixture
-def engine(_one_worker):
-    """The engine that panel and logic share."""
-    return _one_worker
-
-
-@pytest.fixture
-def own_engine(engine):
+def own_engine(engine, monkeypatch):
     """The shared engine as it is for a person: cold, and closed by the panel's cleanup."""
-    kept = engine.close
-    engine.really_close()
-    del engine.close
+    monkeypatch.delattr(engine, "close")  # the stand-in for it
+    engine.close()
     yield engine
-    engine.really_close()
-    engine.close = kept
+    engine.close()
 
 
 @pytest.fixture

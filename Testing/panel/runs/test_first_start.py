@@ -25,6 +25,7 @@ def test_cards_are_shown_and_set_up_is_offered(bare, start_panel, head, shot, sp
     spin(lambda: panel.ui.inputSelector.currentNode() == head)
     assert not panel.ui.segmentButton.enabled
     assert panel.ui.statusLabel.text == "The engine is not installed yet."
+    assert not panel.ui.pointButton.enabled
     assert panel.ui.setupLinkButton.isVisible()
     assert not panel.ui.setupSection.collapsed
     panel.parent.resize(340, 1100)

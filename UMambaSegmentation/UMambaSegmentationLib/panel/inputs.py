@@ -101,16 +101,13 @@ class InputsSection(VTKObservationMixin):
         self._ui.sequenceCheckBox.visible = self._is_sequence
         self._ui.sequenceCheckBox.checked = self._services.state.state.all_frames
         self._show_notes()
-        self.update_buttons()
+        self._ui.roiButton.enabled = volume is not None
         for callback in list(self._changed):
             callback()
 
-    def update_buttons(self) -> None:
-        """A point starts a run: not while there is none to start, nor during one."""
-        self._ui.roiButton.enabled = self.channels.volumes()[0] is not None
-        self._ui.pointButton.enabled = (
-            self._card is not None and not self.missing and not self._services.busy()
-        )
+    def offer_point(self, ready: bool) -> None:
+        """A point starts a run: it is offered only while one could begin."""
+        self._ui.pointButton.enabled = ready
 
     def close(self) -> None:
         """Let go of scene and widgets."""

@@ -119,7 +119,7 @@ class Panel(VTKObservationMixin):
         self.outputs.on_change(self.run.choices_changed)
         self.advanced.on_change(self.run.choices_changed)
         self.inputs.on_point(self.run.start)
-        self.run.on_start(self.inputs.update_buttons)
+        self.run.on_ready(self.inputs.offer_point)
         self.run.on_end(self._use_result)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.EndBatchProcessEvent, self._on_scene_changed)
@@ -139,7 +139,6 @@ class Panel(VTKObservationMixin):
         self.results.refresh()
 
     def _use_result(self, run: Run) -> None:
-        self.inputs.update_buttons()
         if run.state == "done" and run.node is not None:
             self.services.state.write(output=run.node.GetID())
             self.results.refresh()

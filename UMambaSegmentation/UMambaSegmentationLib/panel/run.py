@@ -48,7 +48,7 @@ class RunSection:
         self._run: Run | None = None
         self._outcome = ""
         self._began = 0.0
-        self._started: list[Callable[[], None]] = []
+        self._ready: list[Callable[[bool], None]] = []
         self._ended: list[Callable[[Run], None]] = []
         self._plan = PlanLine(ui, services, case)
         self._progress = Progress(ui)
@@ -66,9 +66,9 @@ class RunSection:
         """Whether a run goes on."""
         return self._run is not None
 
-    def on_start(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` when a run has begun."""
-        self._started.append(callback)
+    def on_ready(self, callback: Callable[[bool], None]) -> None:
+        """Call `callback(ready)` when it may have changed whether a run could begin."""
+        self._ready.append(callback)
 
     def on_end(self, callback: Callable[[Any], None]) -> None:
         """Call `callback(run)` when a run has ended, however."""
@@ -89,11 +89,13 @@ class RunSection:
     def refresh(self) -> None:
         """Bring the button and the line below it in line with what is chosen."""
         self._ui.segmentButton.text = _("Cancel") if self.running else _("Segment")
+        case = self._case()
+        for callback in list(self._ready):
+            callback(not self.running and not case.missing)
         if self.running:
             self._ui.segmentButton.enabled = True
             self._ui.setupLinkButton.visible = False
             return
-        case = self._case()
         self._ui.segmentButton.enabled = not case.missing
         self._ui.setupLinkButton.visible = case.needs_setup
         self._show(case.missing or self._outcome)
@@ -134,8 +136,6 @@ class RunSection:
         self._began = time.monotonic()
         self._progress.begin()
         self.refresh()
-        for callback in list(self._started):
-            callback()
 
     def cancel(self) -> None:
         """Stop the run, if there is one."""
@@ -145,7 +145,7 @@ class RunSection:
 
     def close(self) -> None:
         """Cancel, and let go of the widgets."""
-        self._started.clear()
+        self._ready.clear()
         self._ended.clear()
         self.cancel()
         self._plan.close()
