@@ -96,4 +96,3 @@ class Report:
             tell(_("The report was written."))
         finally:
             self._folder.remove()
-

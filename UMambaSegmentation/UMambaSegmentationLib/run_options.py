@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.scene.errors import SceneError
-
-SameName = Literal["replace", "beside"]
+from UMambaSegmentationLib.scene.merging import SameName
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.computation import Answer, Computation
 from UMambaSegmentationLib.logs import log
 from UMambaSegmentationLib.run import EventCallback, Run
-from UMambaSegmentationLib.run_options import RunOptions, SameName
+from UMambaSegmentationLib.run_options import RunOptions
 from UMambaSegmentationLib.scene.display import place_beside
 from UMambaSegmentationLib.scene.edits import EditedSegments
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.grids import ijk_to_ras, size_of
+from UMambaSegmentationLib.scene.merging import SameName
 from UMambaSegmentationLib.scene.regions import region_options
 from UMambaSegmentationLib.scene.segmentations import NOTE_ATTRIBUTE, check_output, show_result
 

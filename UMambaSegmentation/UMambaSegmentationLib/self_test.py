@@ -39,39 +39,35 @@ def run_main_path(test: unittest.TestCase, logic: UMambaSegmentationLogic) -> No
     point = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "point")
     point.AddControlPointWorld(*POINT)
 
-    test.assertIn(MODEL, [card.id for card in logic.models()])
-    test.assertTrue(logic.plan(volume, MODEL, region=point)["line"])
+    assert MODEL in [card.id for card in logic.models()]
+    assert logic.plan(volume, MODEL, region=point)["line"]
     segmentation = logic.process(volume, MODEL, region=point)
-    _look_at(test, segmentation, volume)
+    _look_at(segmentation, volume)
 
     table = logic.volumesTable(segmentation)
-    test.assertEqual(table.GetNumberOfRows(), 2)
+    assert table.GetNumberOfRows() == 2
 
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     run = logic.start(volume, MODEL)
     run.cancel()
-    test.assertEqual(run.state, "cancelled")
-    test.assertTrue(run.wait(PATIENCE_S))
-    test.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
-    test.assertNotIn("torch", sys.modules)
+    assert run.state == "cancelled"
+    assert run.wait(PATIENCE_S)
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert "torch" not in sys.modules
 
 
-def _look_at(
-    test: unittest.TestCase,
-    segmentation: slicer.vtkMRMLSegmentationNode,
-    volume: slicer.vtkMRMLScalarVolumeNode,
-) -> None:
+def _look_at(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Names, volumes, and where the voxels lie."""
     rows = segment_volumes(segmentation)
-    test.assertEqual([row.name for row in rows], ["Anterior hippocampus", "Posterior hippocampus"])
-    test.assertGreater(sum(row.ml for row in rows), LEAST_ML)
-    test.assertLess(sum(row.ml for row in rows), MOST_ML)
+    assert [row.name for row in rows] == ["Anterior hippocampus", "Posterior hippocampus"]
+    assert sum(row.ml for row in rows) > LEAST_ML
+    assert sum(row.ml for row in rows) < MOST_ML
     centres = []
     for row in rows:
         voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, row.segment_id, volume)
-        test.assertEqual(int(np.count_nonzero(voxels)), row.voxels)
+        assert int(np.count_nonzero(voxels)) == row.voxels
         kji = np.argwhere(voxels).mean(axis=0)
         centres.append((ijk_to_ras(volume) @ [*kji[::-1], 1.0])[:3])
     for centre in centres:
-        test.assertLess(float(np.linalg.norm(centre - POINT)), 30.0)
-    test.assertGreater(centres[0][1], centres[1][1], "anterior lies behind posterior")
+        assert float(np.linalg.norm(centre - POINT)) < 30.0
+    assert centres[0][1] > centres[1][1], "anterior lies behind posterior"

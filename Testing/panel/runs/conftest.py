@@ -149,7 +149,7 @@ def labels_in():
     import vtk
 
     def read(segmentation, volume):
-        found = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint16)
+        found = np.zeros(slicer.util.arrayFromVolume(volume).shape[:3], np.uint16)
         for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
             text = vtk.reference("")
             assert segmentation.GetSegmentation().GetSegment(segment_id).GetTag("UMamba.Label", text)

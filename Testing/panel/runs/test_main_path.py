@@ -121,6 +121,24 @@ def test_two_channels(two_channels, start_panel, volume_from, spin, command_line
     assert (labels_in(segmentation, volumes["T1"]) == expected).all()
 
 
+def test_a_colour_volume_has_all_channels(two_channels, start_panel, volume_from, spin, labels_in):
+    matrix = LPS_TO_RAS @ np.diag([1.0, 1.0, 1.5, 1.0])
+    array = np.random.default_rng(5).normal(100, 30, (14, 30, 33, 2)).astype(np.float32)
+    colours = slicer.util.addVolumeFromArray(
+        array, ijkToRAS=matrix, name="colours", nodeClassName="vtkMRMLVectorVolumeNode"
+    )
+    panel = start_panel()
+    panel.panel.models.select("two-channels")
+    panel.panel.inputs.channels.use([colours, None])
+    assert panel.ui.segmentButton.enabled
+    both = labels_in(run(panel, spin), colours)
+    panel.ui.outputSelector.setCurrentNode(None)
+    single = [volume_from(array[..., channel], matrix, "c") for channel in range(2)]
+    panel.panel.inputs.channels.use(single)
+    assert (labels_in(run(panel, spin), single[0]) == both).all()
+    assert len(np.unique(both)) > 2
+
+
 def test_a_warm_run_is_quick_and_the_window_stays_alive(ready, point, spin, engine):
     ready.ui.regionSelector.setCurrentNode(point)
     run(ready, spin)

@@ -107,7 +107,8 @@ class Panel(VTKObservationMixin):
         self.removeObservers()
         sections = (self.run, self.results, self.advanced, self.outputs, self.inputs, self.models, self.setup)
         for section in sections:
-            section.close()
+            if section is not None:
+                section.close()
         self.services.state.close()
         self.services.engine.close()
 

@@ -15,9 +15,9 @@ from UMambaSegmentationLib.panel.case import Case
 from UMambaSegmentationLib.panel.plan_line import PlanLine
 from UMambaSegmentationLib.panel.progress import Progress, duration
 from UMambaSegmentationLib.panel.question import Question
-from UMambaSegmentationLib.run_options import SameName
 from UMambaSegmentationLib.scene.edits import EditedSegments
 from UMambaSegmentationLib.scene.errors import SceneError
+from UMambaSegmentationLib.scene.merging import SameName
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
