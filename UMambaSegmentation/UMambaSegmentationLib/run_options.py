@@ -27,7 +27,8 @@ class RunOptions:
         uncertainty: Also make a volume of the prediction's entropy.
         labels: Keys or values of the structures to keep; None keeps all.
         same_name: What happens to segments of the same name in the output: "replace" or "beside".
-        overwrite_edited: Replace segments even if they were edited since the last run.
+        overwrite_edited: Replace segments even if they were edited since the last run; what is edited while
+            this one goes on is never replaced unasked.
     """
 
     device: str | None = None

@@ -52,6 +52,7 @@ class Segmentation(Run):
         super().__init__(callback=callback, on_end=on_end)
         self._ask = ask
         self._answer: Answer | None = None
+        self._agreed: dict[str, str] = {}  # the work, as it was, that a person agreed to lose
 
     def start(
         self,
@@ -85,14 +86,12 @@ class Segmentation(Run):
             raise SceneError(_("Choose a volume."))
         kept = options.kept_values(card)
         if output is not None:
-            check_output(
-                output,
-                volumes[0],
-                card,
-                keep=kept,
-                same_name=options.same_name,
-                overwrite_edited=options.overwrite_edited,
-            )
+            try:
+                check_output(output, volumes[0], card, keep=kept, same_name=options.same_name)
+            except EditedSegments as edited:
+                if not options.overwrite_edited:
+                    raise
+                self._agreed = edited.work
         box = region_options(region, volumes[0])
         self._card, self._options, self._kept = card, options, kept
         self._output_id = output.GetID() if output is not None else ""
@@ -109,18 +108,24 @@ class Segmentation(Run):
             self._fail(computation.error)
             return
         self._answer = computation.answer
-        self._show(self._options.same_name, self._options.overwrite_edited)
+        self._show(self._options.same_name)
 
-    def _show(self, same_name: SameName, overwrite_edited: bool) -> None:
-        """Make the nodes, and end; or ask first."""
+    def _show(self, same_name: SameName) -> None:
+        """Make the nodes, and end; or ask first: what was agreed to holds for the work of that moment."""
         assert self._answer is not None
         try:
-            self._make_nodes(self._answer, same_name, overwrite_edited)
+            try:
+                self._make_nodes(self._answer, same_name, overwrite_edited=False)
+            except EditedSegments as edited:
+                if not edited.work.items() <= self._agreed.items():
+                    raise
+                self._make_nodes(self._answer, same_name, overwrite_edited=True)
         except EditedSegments as edited:
             if self._ask is None:
-                self._show("beside", False)
+                self._show("beside")
             else:
-                self._ask(list(edited.names), self._answered)
+                work = edited.work
+                self._ask(list(edited.names), lambda choice: self._answered(choice, work))
         except SceneError as error:
             self._fail(error)
         except Exception as error:  # a fault of ours must end the run, not leave it running for ever
@@ -130,13 +135,14 @@ class Segmentation(Run):
             self._answer = None
             self._end("done")
 
-    def _answered(self, choice: SameName | None) -> None:
+    def _answered(self, choice: SameName | None, work: dict[str, str]) -> None:
         if self.state != "running":  # cancelled while the question stood
             return
         if choice is None:
             self.cancel()
         else:
-            self._show(choice, overwrite_edited=True)
+            self._agreed = work
+            self._show(choice)
 
     def _make_nodes(self, answer: Answer, same_name: SameName, overwrite_edited: bool) -> None:
         volume = self._scene.GetNodeByID(self._volume_ids[0])

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import slicer
 
+from UMambaSegmentationLib.scene.edits import edited_segments
+
 from .conftest import LPS_TO_RAS
 from .steps import PATIENCE_S, answer, answers, draw, finish, names_in, run
 
@@ -166,3 +168,19 @@ def test_unedited_segments_are_replaced_without_a_question(ready, point, spin):
     segmentation = run(ready, spin)
     assert run(ready, spin) == segmentation
     assert names_in(segmentation) == ["Anterior hippocampus", "Posterior hippocampus"]
+
+
+def test_an_answer_does_not_hold_for_work_that_came_after_it(ready, head, point, spin):
+    ready.ui.regionSelector.setCurrentNode(point)
+    segmentation = run(ready, spin)
+    draw(segmentation, head, 0)
+    ready.ui.segmentButton.click()
+    answer(ready, "Replace")
+    draw(segmentation, head, 1)
+    spin(lambda: answers(ready), PATIENCE_S)
+    segmentation.GetSegmentation().GetNthSegment(1).SetName("Mine")  # while the question stands
+    answer(ready, "Replace")
+    assert answers(ready) == ["Replace", "Add beside", "Drop the result"]
+    answer(ready, "Drop the result")
+    assert names_in(segmentation) == [PARTS[0], "Mine"]
+    assert edited_segments(segmentation) == [PARTS[0], "Mine"]

@@ -7,7 +7,7 @@ modification would not do: Slicer touches them without a change of voxels, and t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import slicer
@@ -32,10 +32,12 @@ class EditedSegments(SceneError):  # noqa: N818  (a question to the person, rath
 
     Attributes:
         names: Their names.
+        work: What they hold, by their identifiers: another text after another edit.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], work: Mapping[str, str]) -> None:
         self.names = list(names)
+        self.work = dict(work)
         super().__init__(
             _(
                 "{count} segments of the output were drawn or edited by hand; allow replacing them, "
@@ -66,6 +68,14 @@ def edited_ids(node: slicer.vtkMRMLSegmentationNode, segment_ids: Sequence[str])
     segmentation = node.GetSegmentation()
     marks = Marks()
     return [i for i in segment_ids if _is_own_work(segmentation.GetSegment(i), marks)]
+
+
+def work_in(node: slicer.vtkMRMLSegmentationNode, segment_ids: Sequence[str]) -> dict[str, str]:
+    """What segments hold, by their identifiers: a text that is another one after an edit or a new name."""
+    segmentation = node.GetSegmentation()
+    marks = Marks()
+    segments = {i: segmentation.GetSegment(i) for i in segment_ids}
+    return {i: f"{marks.of(segment)} {segment.GetName()}" for i, segment in segments.items()}
 
 
 def tag(segment: slicer.vtkSegment, name: str) -> str | None:

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.scene import labelmaps
 from UMambaSegmentationLib.scene.display import place_beside
-from UMambaSegmentationLib.scene.edits import MODEL_TAG, EditedSegments, edited_ids
+from UMambaSegmentationLib.scene.edits import MODEL_TAG, EditedSegments, edited_ids, work_in
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.merging import Plan, SameName, make_plan, write_segments
 from UMambaSegmentationLib.scene.structures import Content, content_of
@@ -191,7 +191,9 @@ def _plan(
     if not overwrite_edited:
         edited = edited_ids(node, [*plan.replaced.values(), *plan.removed])
         if edited:
-            raise EditedSegments([segmentation.GetSegment(i).GetName() for i in edited])
+            raise EditedSegments(
+                [segmentation.GetSegment(i).GetName() for i in edited], work_in(node, edited)
+            )
     return plan
 
 
