@@ -3,6 +3,8 @@
 import qt
 import slicer
 
+from UMambaSegmentationLib.scene.grids import ijk_to_ras
+
 from .steps import names_in, run
 
 
@@ -63,6 +65,19 @@ def test_a_new_segmentation_is_chosen_for_the_next_run(ready, point, spin):
     second = run(ready, spin)
     assert first != second
     assert first.GetName() == "MNI152 segmentation"
+
+
+def test_another_volume_gets_a_segmentation_of_its_own(ready, head, point, spin, volume_from):
+    ready.ui.regionSelector.setCurrentNode(point)
+    first = run(ready, spin)
+    other = volume_from(slicer.util.arrayFromVolume(head).copy(), ijk_to_ras(head), "another patient")
+    ready.ui.inputSelector.setCurrentNode(other)
+    assert ready.ui.outputSelector.currentNode() is None
+    second = run(ready, spin)
+    assert second != first
+    assert first.GetNodeReference("UMamba.Input") == head
+    ready.ui.outputSelector.setCurrentNode(first)
+    assert ready.ui.outputSelector.currentNode() == first, "what a person chooses counts"
 
 
 def test_two_panels_never_disagree(ready, point):

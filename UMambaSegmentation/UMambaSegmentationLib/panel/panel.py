@@ -22,7 +22,8 @@ from UMambaSegmentationLib.panel.run import RunSection
 from UMambaSegmentationLib.panel.services import Services
 from UMambaSegmentationLib.panel.setup import SetupSection
 from UMambaSegmentationLib.run_options import RunOptions
-from UMambaSegmentationLib.state import StateNode
+from UMambaSegmentationLib.scene.segmentations import INPUT_ROLE
+from UMambaSegmentationLib.state import PanelState, StateNode
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -122,8 +123,18 @@ class Panel(VTKObservationMixin):
         self.inputs.on_point(self.run.start)
         self.run.on_ready(self.inputs.offer_point)
         self.run.on_end(self._use_result)
+        self.services.state.listen(self._on_state)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.EndBatchProcessEvent, self._on_scene_changed)
+
+    def _on_state(self, state: PanelState, changed: frozenset[str]) -> None:
+        """Another image was chosen: its segments do not take the place of those of the one before."""
+        if "inputs" not in changed or "output" in changed or not state.output or not any(state.inputs[:1]):
+            return
+        output = slicer.mrmlScene.GetNodeByID(state.output)
+        made_of = output.GetNodeReferenceID(INPUT_ROLE) if output is not None else None
+        if made_of and made_of != state.inputs[0]:
+            self.services.state.write(output=None)
 
     def _on_inputs(self) -> None:
         assert self.run is not None
