@@ -186,7 +186,7 @@ def test_regions_of_two_images_from_a_zip(panel, oracle, tmp_path, spin, engine_
     assert [channel.name for channel in card.channels] == ["CT", "FDG-PET"]
     assert card.orientation == "LPS"
     assert len(card.labels) == 3
-    assert panel.ui.channelsWidget.visible  # the section Input asks for both images
+    assert len(panel.panel.inputs.channels.selectors) == 2  # the section Input asks for both images
 
 
 def test_both_stages_of_a_cascade(panel, form, spin, engine_home):
