@@ -118,7 +118,10 @@ def _run(
         return CaseResult(case.name, "failed", message=case.fault)
     if file.exists() and not overwrite:
         return CaseResult(case.name, "skipped", file)
-    run_folder = RunFolder()
+    try:
+        run_folder = RunFolder()
+    except SceneError as error:
+        return CaseResult(case.name, "failed", message=str(error))
     try:
         images = list(map(str, case.files)) or image_entries(_nodes(case.nodes), card, run_folder.path)
         job = engine.submit(

@@ -41,12 +41,12 @@ def find_cases(inputs: Any, channels: int, results: Path) -> list[BatchCase]:  #
     """The cases of a batch, by name.
 
     Args:
-        inputs: A folder, or a list whose entries are a volume node or a list of them.
+        inputs: A folder, a volume node, or a list whose entries are a volume node or a list of them.
         channels: How many the model has.
         results: The folder for the results, which is not looked into.
 
     Raises:
-        SceneError: No such folder, or nothing in it.
+        SceneError: No such folder, nothing in it, or neither folder nor nodes.
     """
     if isinstance(inputs, str | Path):
         cases = _cases_of_folder(Path(inputs), channels, results)
@@ -95,10 +95,12 @@ def _case_of_files(name: str, files: dict[int, Path], channels: int) -> BatchCas
     return BatchCase(name, fault=_("{count} files of one name").format(count=len(files)))
 
 
-def _cases_of_nodes(inputs: Sequence[Any], channels: int) -> list[BatchCase]:
+def _cases_of_nodes(inputs: Any, channels: int) -> list[BatchCase]:  # noqa: ANN401
     cases = []
-    for entry in inputs:
+    for entry in inputs if isinstance(inputs, Sequence) else [inputs]:
         nodes = list(entry) if isinstance(entry, Sequence) else [entry]
+        if not nodes or not all(hasattr(node, "GetID") for node in nodes):
+            raise SceneError(_("A batch takes a folder, or volume nodes of the scene."))
         name = _NOT_IN_NAMES.sub("_", nodes[0].GetName() or "").strip("._") or "case"
         fault = ""
         if len(nodes) != channels:

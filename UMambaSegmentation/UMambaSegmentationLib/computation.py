@@ -65,8 +65,7 @@ class Computation:
             on_end: Called once, in Slicer's thread, when `answer` or `error` is there; not after `cancel`.
 
         Raises:
-            SceneError: A volume that cannot be segmented.
-            OSError: The temporary folder cannot be written to.
+            SceneError: A volume that cannot be segmented, or a temporary folder that cannot be written to.
         """
         self.answer: Answer | None = None
         self.error: Exception | None = None

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
+
+from UMambaSegmentationLib.scene.errors import SceneError
 
 PREFIX = "umamba-panel-"
 # A folder as old as this was left by a Slicer that crashed: no run takes two days.
@@ -22,11 +25,18 @@ class RunFolder:
         """Make the folder.
 
         Raises:
-            OSError: The temporary folder cannot be written to.
+            SceneError: The temporary folder cannot be written to.
         """
         parent = Path(slicer.app.temporaryPath)
         _remove_left_behind(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        except OSError as error:
+            raise SceneError(
+                _("The temporary folder cannot be written to ({reason}): make room on the disk.").format(
+                    reason=error.strerror or error
+                )
+            ) from None
 
     def remove(self) -> None:
         """Remove the folder, or of it what nobody has open (Windows); may be called again."""

@@ -25,7 +25,7 @@ class RunOptions:
         threads: Processor threads.
         max_memory: The most memory that the engine may take, in GB (1e9 bytes).
         uncertainty: Also make a volume of the prediction's entropy.
-        labels: Keys or values of the structures to keep; None keeps all.
+        labels: Keys or values of the structures to keep, or a single key; None keeps all.
         same_name: What happens to segments of the same name in the output: "replace" or "beside".
         overwrite_edited: Replace segments even if they were edited since the last run; what is edited while
             this one goes on is never replaced unasked.
@@ -45,6 +45,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.same_name not in ("replace", "beside"):
             raise SceneError(_("same_name must be 'replace' or 'beside'."))
+        if isinstance(self.labels, str):  # a sequence of letters, which nobody means
+            object.__setattr__(self, "labels", (self.labels,))
 
     def for_engine(self) -> dict[str, Any]:
         """The keys of a plan's or a segment's request (docs/worker-protocol.md)."""

@@ -131,3 +131,19 @@ def test_a_dicom_folder_is_a_case(logic, shared_data, tmp_path):
     report = logic.processBatch(tmp_path / "in", MODEL, tmp_path / "out")
     assert [(result.name, result.state) for result in report.results] == [("scan", "failed")]
     assert "slices are unevenly spaced" in report.results[0].message
+
+
+def test_no_place_for_temporary_files_stops_no_other_case(logic, head, tmp_path, monkeypatch):
+    def full(**_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    (result,) = logic.processBatch(head, MODEL, tmp_path / "results").results
+    assert result.state == "failed"
+    assert "No space left on device): make room" in result.message
+
+
+@pytest.mark.parametrize("inputs", [[None], [[]], ["T1"], 5])
+def test_what_is_no_node_is_told_in_a_sentence(logic, inputs, tmp_path):
+    with pytest.raises(SceneError, match="folder, or volume nodes"):
+        logic.processBatch(inputs, MODEL, tmp_path / "results")

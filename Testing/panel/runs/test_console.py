@@ -159,3 +159,8 @@ def test_a_scene_closed_while_a_script_waits(logic, head, spin):
     run = logic.start(head, MODEL, step=0.1)
     slicer.mrmlScene.Clear(0)
     assert run.state == "cancelled"
+
+
+def test_one_structure_may_be_named_alone(logic, head, point):
+    segmentation = logic.process(head, MODEL, region=point, labels="anterior")
+    assert names_in(segmentation) == ["Anterior hippocampus"]
