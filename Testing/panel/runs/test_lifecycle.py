@@ -12,7 +12,7 @@ import pytest
 import qt
 import slicer
 
-from .steps import PATIENCE_S, run
+from .steps import PATIENCE_S, finish, run
 
 # Half a second on a free computer.
 OPENS_S = 2.0
@@ -149,6 +149,17 @@ def test_reload_works_and_reads_the_packages_again(own_engine, ready, point, spi
         sys.modules["UMambaSegmentationLib.client.engine"].shared_engine().close()
     finally:
         sys.modules.update(library)
+
+
+def test_a_second_panel_that_is_closed_leaves_the_firsts_run_alone(own_engine, ready, point, spin):
+    from UMambaSegmentation import UMambaSegmentationWidget
+
+    ready.ui.regionSelector.setCurrentNode(point)
+    other = UMambaSegmentationWidget()
+    ready.ui.segmentButton.click()
+    other.cleanup()
+    other.parent.close()
+    finish(ready, spin)
 
 
 def test_below_slicer_5_10_one_clear_line(module, app, monkeypatch):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 class Panel(VTKObservationMixin):
     """Made once in the widget's setup(), closed in its cleanup()."""
 
+    _open = 0  # panels that share the engine
+
     def __init__(self, ui: SimpleNamespace, logic: UMambaSegmentationLogic) -> None:
         """Fill the panel.
 
@@ -63,6 +65,7 @@ class Panel(VTKObservationMixin):
         self.results = ResultsSection(ui, self.services)
         self._connect()
         self._use_card()
+        Panel._open += 1
 
     def case(self) -> Case:
         """The choices of the moment."""
@@ -111,7 +114,9 @@ class Panel(VTKObservationMixin):
             if section is not None:
                 section.close()
         self.services.state.close()
-        self.services.engine.close()
+        Panel._open -= 1
+        if not Panel._open:  # else another panel's run would end
+            self.services.engine.close()
 
     def _connect(self) -> None:
         assert self.run is not None
