@@ -21,7 +21,7 @@ from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.grids import ijk_to_ras, size_of
 from UMambaSegmentationLib.scene.merging import SameName
 from UMambaSegmentationLib.scene.regions import region_options
-from UMambaSegmentationLib.scene.segmentations import NOTE_ATTRIBUTE, check_output, show_result
+from UMambaSegmentationLib.scene.segmentations import NOTE_ATTRIBUTE, check_output, output_note, show_result
 
 if TYPE_CHECKING:
     from UMambaSegmentationLib.client.engine import Engine
@@ -160,8 +160,8 @@ class Segmentation(Run):
             inputs=[self._scene.GetNodeByID(volume_id) for volume_id in self._volume_ids],
         )
         self._result_id = node.GetID()
-        note = node.GetAttribute(NOTE_ATTRIBUTE)
-        self.warnings = [*answer.warnings, *([note] if note else [])]
+        notes = (node.GetAttribute(NOTE_ATTRIBUTE), output_note(node, volume))
+        self.warnings = [*answer.warnings, *(note for note in notes if note)]
         if not answer.labels.any():
             self.warnings.append(_("Nothing was found: check the region, and what the model needs."))
         if answer.uncertainty is not None:

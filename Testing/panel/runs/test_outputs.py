@@ -1,5 +1,6 @@
 """Where segments go, and which: structures by check box, new or existing segmentations."""
 
+import numpy as np
 import qt
 import slicer
 
@@ -48,6 +49,18 @@ def test_a_run_into_a_chosen_segmentation_keeps_its_other_segments(ready, head, 
     assert ready.ui.sameNameSelector.isVisible()
     assert run(ready, spin) == mine
     assert names_in(mine) == ["Tumour", "Anterior hippocampus", "Posterior hippocampus"]
+
+
+def test_an_output_of_another_grid_is_told(ready, head, point, spin, volume_from):
+    coarse = volume_from(np.ones((40, 40, 40), np.uint8), np.diag([4.0, 4.0, 4.0, 1.0]), "coarse")
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "own")
+    own.SetReferenceImageGeometryParameterFromVolumeNode(coarse)
+    own.GetSegmentation().AddEmptySegment("mine", "Mine")
+    ready.ui.inputSelector.setCurrentNode(head)
+    ready.ui.regionSelector.setCurrentNode(point)
+    ready.ui.outputSelector.setCurrentNode(own)
+    assert run(ready, spin) == own
+    assert "on another grid than the volume's" in ready.ui.statusLabel.text
 
 
 def test_add_beside_keeps_what_was_there(ready, point, spin):
