@@ -38,8 +38,8 @@ def test_auto_takes_numba_on_the_cpu_and_torch_elsewhere() -> None:
 
 @pytest.fixture
 def _packages_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a computer where both packages import."""
-    monkeypatch.setattr(registry, "_why_not", lambda name: "not yet" if name == "triton" else None)
+    """As on a computer where both packages import, and Triton does not."""
+    monkeypatch.setattr(registry, "_why_not", lambda name: "not installed" if name == "triton" else None)
 
 
 @pytest.mark.usefixtures("_packages_on_cuda")
@@ -47,6 +47,12 @@ def test_auto_takes_the_packages_on_cuda_unless_the_call_is_streamed() -> None:
     assert chosen("cuda") == {"selective_scan": "mamba_ssm", "causal_conv1d": "causal_conv1d"}
     assert chosen("cuda", streamed=True) == {"selective_scan": "torch", "causal_conv1d": "torch"}
     assert chosen("cpu") == {"selective_scan": "numba", "causal_conv1d": "numba"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_auto_takes_our_own_kernels_first_on_cuda(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
+    monkeypatch.setattr(registry, "_why_not", lambda _: None)
+    assert chosen("cuda", streamed=streamed) == {"selective_scan": "triton", "causal_conv1d": "triton"}
 
 
 @pytest.mark.usefixtures("_packages_on_cuda")
@@ -67,8 +73,8 @@ def test_a_backend_that_lacks_something_says_what() -> None:
 @pytest.mark.parametrize(
     ("backend", "message"),
     [
-        ("cuda", "unknown backend 'cuda'; choose auto, mamba_ssm, numba, torch, reference"),
-        ("triton", "backend 'triton' cannot run this: comes with a later release"),
+        ("cuda", "unknown backend 'cuda'; choose auto, triton, mamba_ssm, numba, torch, reference"),
+        ("triton", "backend 'triton' cannot run this: it runs on cuda, not on cpu"),
         ("causal_conv1d", "backend 'causal_conv1d' cannot run this"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where compiled code is kept: ours, and what PyTorch's compiler would else lay among temporary files."""
+"""Where compiled code is kept: ours, and what PyTorch's and Triton's compilers would lay elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import tempfile
 from functools import cache
 from pathlib import Path
-
-_TORCH_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def cache_root() -> Path | None:
@@ -38,8 +36,22 @@ def house_torch_cache() -> None:
     """Give PyTorch's compiler a folder in our cache.
 
     Shapes on the meta device make PyTorch load its compiler, which at once makes a folder: without this one
-    that stays behind in the folder of temporary files. Someone else's choice is kept.
+    that stays behind in the folder of temporary files.
     """
+    _house("TORCHINDUCTOR_CACHE_DIR", "torch")
+
+
+@cache
+def house_triton_cache() -> None:
+    """Give Triton's compiler a folder in our cache, where it would take one in the user's home.
+
+    By the environment, which every version of it reads, and where its later versions write such a setting.
+    """
+    _house("TRITON_CACHE_DIR", "triton")
+
+
+def _house(variable: str, name: str) -> None:
+    """Let a compiler's environment variable name a folder of our cache; someone else's choice is kept."""
     root = cache_root()
-    if _TORCH_CACHE not in os.environ and root is not None and usable(root / "torch"):
-        os.environ[_TORCH_CACHE] = str(root / "torch")
+    if variable not in os.environ and root is not None and usable(root / name):
+        os.environ[variable] = str(root / name)

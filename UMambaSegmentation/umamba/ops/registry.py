@@ -66,7 +66,12 @@ def _numba_problem() -> str | None:
 
 
 def _triton_problem() -> str | None:
-    return "comes with a later release"
+    problem = _cuda_problem("triton")
+    if problem is None:
+        problem = _import_problem("umamba.ops.triton_probe")
+    if problem is None:
+        problem = importlib.import_module("umamba.ops.triton_probe").problem()
+    return problem
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,17 @@ class Backend:
         return _why_not(self.name)
 
 
-# In the order of preference.
+# In the order of preference. On NVIDIA GPUs our own kernels come first: they know every form of a call, and
+# they cut long sequences into pieces that run at the same time. Those of mamba_ssm give each channel of a
+# batch entry one block of threads for its whole length, so that the 64 to 128 channels of U-Mamba's longest
+# sequences leave most of a large GPU idle. `Testing/benchmarks/bench_scan_gpu.py` measures all of them.
 _TABLE = (
-    Backend("triton", {}, why_not=_triton_problem, devices=("cuda",)),
+    Backend(
+        "triton",
+        {SCAN: ("umamba.ops.scan_triton", "scan"), CONV: ("umamba.ops.conv_triton", "convolve")},
+        why_not=_triton_problem,
+        devices=("cuda",),
+    ),
     Backend(
         "mamba_ssm",
         {SCAN: ("umamba.ops.scan_mamba_ssm", "scan")},
