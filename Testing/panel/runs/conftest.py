@@ -209,3 +209,20 @@ def ready(panel, head, spin):
     """The panel with the head in it."""
     spin(lambda: panel.ui.segmentButton.enabled)
     return panel
+
+
+@pytest.fixture
+def no_engine_here(monkeypatch):
+    """Names of packages that this process cannot import meanwhile, whatever other tests have imported."""
+    foreign = {"torch", "umamba", "numba"}
+
+    class Closed:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name.partition(".")[0] in foreign:
+                raise ImportError(f"{name} has no business in Slicer's process")
+
+    for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Closed, *sys.meta_path])
+    return foreign

@@ -21,7 +21,9 @@ LONGEST_GAP_S = 0.25
 WARM_S = 6.0
 
 
-def test_a_box_gives_the_command_lines_labels(ready, head, box, spin, command_line, labels_in, run_folders):
+def test_a_box_gives_the_command_lines_labels(
+    no_engine_here, ready, head, box, spin, command_line, labels_in, run_folders
+):
     assert ready.ui.inputSelector.currentNode() == head, "the only volume was not filled in"
     ready.ui.regionSelector.setCurrentNode(box)
     ready.ui.segmentButton.click()
@@ -36,8 +38,7 @@ def test_a_box_gives_the_command_lines_labels(ready, head, box, spin, command_li
     assert shown == [(volume["name"], f"{volume['ml']:.2f}") for volume in volumes]
     assert segmentation.GetAttribute("UMamba.Model") == MODEL
     assert run_folders() == []
-    assert "torch" not in sys.modules
-    assert "umamba" not in sys.modules
+    assert not no_engine_here & {name.partition(".")[0] for name in sys.modules}
 
 
 def test_one_click_in_a_view_runs_there_at_once(ready, head, spin, command_line, labels_in):
