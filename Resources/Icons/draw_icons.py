@@ -1,6 +1,6 @@
 """Draw the extension's icon and the module's from their SVG, as the PNG files that Slicer and its index want.
 
-    .venv/bin/python Resources/Icons/draw_icons.py
+.venv/bin/python Resources/Icons/draw_icons.py
 """
 
 from __future__ import annotations

@@ -257,6 +257,7 @@ def test_provenance_survives_a_segmentation_file(scene, volume_from, tmp_path):
     assert storage.ReadData(again)
 
     assert list(segments(again)) == ["Liver", "A | b: c", "Odd"]
+    assert provenance_of(again) == record
     for name in segments(again):
         before, after = segments(node)[name], segments(again)[name]
         for key in ("Label", "Hash", "Name", "Model", "ModelVersion", "Version", "Date"):

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from UMambaSegmentationLib.cards import Card
 from UMambaSegmentationLib.scene import labelmaps
 from UMambaSegmentationLib.scene.display import place_beside
-from UMambaSegmentationLib.scene.edits import MODEL_TAG, EditedSegments, edited_ids, work_in
+from UMambaSegmentationLib.scene.edits import MODEL_TAG, EditedSegments, edited_ids, tag, work_in
 from UMambaSegmentationLib.scene.errors import SceneError
 from UMambaSegmentationLib.scene.merging import Plan, SameName, make_plan, write_segments
 from UMambaSegmentationLib.scene.structures import Content, content_of
@@ -134,9 +134,19 @@ def output_note(output: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLSc
 
 
 def provenance_of(node: slicer.vtkMRMLSegmentationNode) -> dict[str, Any]:
-    """The engine's record of the last run that wrote into a segmentation; empty for one of another source."""
-    text = node.GetAttribute(_PROVENANCE)
-    return dict(json.loads(text)) if text else {}
+    """The engine's record of the last run that wrote into a segmentation; empty for one of another source.
+
+    A .seg.nrrd file keeps no attributes of the node: then it is that of the first segment which has one.
+
+    Args:
+        node: A segmentation, or a sequence of them.
+    """
+    texts = [node.GetAttribute(_PROVENANCE)]
+    if node.IsA("vtkMRMLSegmentationNode"):
+        segmentation = node.GetSegmentation()
+        for index in range(segmentation.GetNumberOfSegments()):
+            texts.append(tag(segmentation.GetNthSegment(index), _PROVENANCE))
+    return next((dict(json.loads(text)) for text in texts if text), {})
 
 
 def _image(content: Content, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkOrientedImageData:
@@ -212,6 +222,7 @@ def _fill(
         "UMamba.ModelVersion": card.version or "",
         "UMamba.Version": str(provenance.get("engine_version", "")),
         "UMamba.Date": str(provenance.get("date", "")),
+        _PROVENANCE: json.dumps(provenance).replace("|", "\\u007c"),  # the sign parts tags in Slicer's files
     }
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments():
@@ -222,7 +233,6 @@ def _fill(
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for name, text in record.items():
         node.SetAttribute(name, text)
-    node.SetAttribute(_PROVENANCE, json.dumps(provenance))
     if content.note is None:
         node.RemoveAttribute(NOTE_ATTRIBUTE)
     else:
