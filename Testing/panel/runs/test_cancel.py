@@ -141,3 +141,21 @@ def test_the_private_folder_is_the_users_alone(ready, point, spin, run_folders, 
         assert (Path(app.temporaryPath) / name).stat().st_mode & 0o077 == 0
     finish(ready, spin)
     spin(lambda: run_folders() == [], 5)
+
+
+def test_a_double_click_is_one_click(ready, spin, app):
+    """Its second press would cancel what the first has begun."""
+    button = ready.ui.segmentButton
+    middle = qt.QPointF(button.width / 2, button.height / 2)
+    for kind in (
+        qt.QEvent.MouseButtonPress,
+        qt.QEvent.MouseButtonRelease,
+        qt.QEvent.MouseButtonDblClick,
+        qt.QEvent.MouseButtonRelease,
+    ):
+        buttons = qt.Qt.NoButton if kind == qt.QEvent.MouseButtonRelease else qt.Qt.LeftButton
+        event = qt.QMouseEvent(kind, middle, middle, qt.Qt.LeftButton, buttons, qt.Qt.NoModifier)
+        qt.QCoreApplication.sendEvent(button, event)
+    assert button.text == "Cancel"
+    button.click()
+    spin(lambda: button.text == "Segment")

@@ -105,6 +105,12 @@ def test_two_panels_never_disagree(ready, point):
         assert boxes(other) == [False, True]
         ready.ui.stepSlider.value = 0.75
         assert other.ui.stepSlider.value == 0.75
+        ready.ui.segmentButton.click()
+        assert not other.ui.segmentButton.enabled
+        assert "another panel" in other.ui.statusLabel.text
+        ready.ui.segmentButton.click()
+        assert (ready.ui.segmentButton.enabled, other.ui.segmentButton.enabled) == (True, True)
+        assert "another panel" not in other.ui.statusLabel.text
     finally:
         other.cleanup()
         other.parent.close()

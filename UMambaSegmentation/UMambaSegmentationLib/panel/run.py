@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import qt
 from slicer.i18n import tr as _
 
 from UMambaSegmentationLib.client.job import JobError
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 MOST_NAMES = 4
 # How the engine tells a fault of its own: by the name of Python's error.
 _CLASS_NAME = re.compile(r"[A-Za-z_.]+(Error|Exception|Interrupt)\b")
+
+# The run sections of all open panels: they share the engine, and one run goes on at a time.
+_SECTIONS: list[RunSection] = []
+
+
+class _SingleClicks(qt.QObject):
+    """Takes the second press of a double click away: it would cancel what the first has begun."""
+
+    def eventFilter(self, _watched: qt.QObject, event: qt.QEvent) -> bool:  # noqa: N802  (Qt's name)
+        """Qt's hook: True where the event ends here."""
+        return bool(event.type() == qt.QEvent.MouseButtonDblClick)
 
 
 class RunSection:
@@ -60,6 +72,9 @@ class RunSection:
         )
         for sender, signal, slot in self._links:
             sender.connect(signal, slot)
+        self._single_clicks = _SingleClicks()
+        ui.segmentButton.installEventFilter(self._single_clicks)
+        _SECTIONS.append(self)
 
     @property
     def running(self) -> bool:
@@ -90,15 +105,16 @@ class RunSection:
         """Bring the button and the line below it in line with what is chosen."""
         self._ui.segmentButton.text = _("Cancel") if self.running else _("Segment")
         case = self._case()
+        missing = self._missing(case)
         for callback in list(self._ready):
-            callback(not self.running and not case.missing)
+            callback(not self.running and not missing)
         if self.running:
             self._ui.segmentButton.enabled = True
             self._ui.setupLinkButton.visible = False
             return
-        self._ui.segmentButton.enabled = not case.missing
+        self._ui.segmentButton.enabled = not missing
         self._ui.setupLinkButton.visible = case.needs_setup
-        self._show(case.missing or self._outcome)
+        self._show(missing or self._outcome)
 
     def start(self, **choices: Any) -> None:  # noqa: ANN401  (fields of RunOptions)
         """Begin, unless something is missing or a run goes on already.
@@ -107,7 +123,7 @@ class RunSection:
             choices: Options that count for this run only, such as what to do with edited segments.
         """
         case = self._case()
-        if self.running or case.missing or case.card is None:
+        if self.running or self._missing(case) or case.card is None:
             self.refresh()
             return
         self._question.withdraw()
@@ -135,7 +151,7 @@ class RunSection:
         self._ui.logText.clear()
         self._began = time.monotonic()
         self._progress.begin()
-        self.refresh()
+        self._refresh_all()
 
     def cancel(self) -> None:
         """Stop the run, if there is one."""
@@ -151,6 +167,20 @@ class RunSection:
         self._plan.close()
         for sender, signal, slot in self._links:
             sender.disconnect(signal, slot)
+        self._ui.segmentButton.removeEventFilter(self._single_clicks)
+        _SECTIONS.remove(self)
+        self._refresh_all()
+
+    def _missing(self, case: Case) -> str:
+        """Why no run can begin; empty if one can."""
+        if any(section.running for section in _SECTIONS if section is not self):
+            return _("A run goes on in another panel of this module; wait for its end, or cancel it there.")
+        return case.missing
+
+    def _refresh_all(self) -> None:
+        """Of panels open side by side, each says whether a run goes on."""
+        for section in list(_SECTIONS):
+            section.refresh()
 
     def _show(self, message: str) -> None:
         self._ui.statusLabel.text = message
@@ -183,7 +213,7 @@ class RunSection:
         self._progress.end()
         self.say(_outcome(run, time.monotonic() - self._began))
         self._write(self._outcome)
-        self.refresh()
+        self._refresh_all()
         for callback in list(self._ended):
             callback(run)
 

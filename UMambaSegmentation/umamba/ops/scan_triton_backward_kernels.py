@@ -183,7 +183,7 @@ def states_before_blocks(
     """Fill scratch, (tile_blocks, N, BLOCK_D), with the state before each block of a tile."""
     for n in range(N):
         kept = tl.load(before_tile + n * channels, mask=here, other=0.0)
-        tl.store(scratch + n * BLOCK_D, kept)
+        tl.store(scratch + n * BLOCK_D, kept, mask=here)
     for block in range(tile_blocks - 1):
         tl.debug_barrier()
         token = first_token + block * BLOCK_T + tl.arange(0, BLOCK_T)
@@ -349,7 +349,7 @@ def scan_tiles_backward(
                 rate = rates_of(A, n, channels, channel, here)
                 B_now = matrix_of(B, B_start + n * B_step, token, inside, channel, here, B_TOKENS)
                 C_now = matrix_of(C, C_start + n * C_step, token, inside, channel, here, C_TOKENS)
-                before = tl.load(own + (block * N + n) * BLOCK_D)
+                before = tl.load(own + (block * N + n) * BLOCK_D, mask=here, other=0.0)
                 coming = tl.load(behind + at_state + n * channels, mask=here, other=0.0)
                 decay = tl.exp2(rate[None, :] * step)
                 value = product * B_now
