@@ -116,7 +116,8 @@ def _run(
 ) -> CaseResult:
     if case.fault:
         return CaseResult(case.name, "failed", message=case.fault)
-    if file.exists() and not overwrite:
+    empty = file.exists() and not file.stat().st_size  # what a full disk or a broken copy left
+    if file.exists() and not empty and not overwrite:
         return CaseResult(case.name, "skipped", file)
     try:
         run_folder = RunFolder()
@@ -129,7 +130,7 @@ def _run(
             images=images,
             model=str(card.folder),
             output=str(file),
-            overwrite=overwrite,
+            overwrite=overwrite or empty,
             **options.for_engine(),
         )
         job.wait()

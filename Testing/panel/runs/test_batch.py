@@ -56,6 +56,7 @@ def test_what_is_done_is_skipped(logic, crops, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
     (results / "right.seg.nrrd").write_bytes(b"from before")
+    (results / "again.seg.nrrd").touch()  # what a full disk leaves is no result
     report = logic.processBatch(crops, MODEL, results)
     assert {result.name: result.state for result in report.results} == {"again": "done", "right": "skipped"}
     assert (results / "right.seg.nrrd").read_bytes() == b"from before"
