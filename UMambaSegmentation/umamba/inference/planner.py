@@ -17,7 +17,6 @@ from umamba.inference.predictor import tiling_for
 from umamba.inference.preprocessing import Layout
 from umamba.inference.request import GIGABYTE, Request
 from umamba.inference.runplan import RunPlan
-from umamba.inference.sidebyside import tiles_at_once
 from umamba.inference.speed import measure_speed
 from umamba.inference.trace import TileCost, trace_tile
 from umamba.models.model import Model
@@ -114,8 +113,7 @@ def _predict(
         weights = 0 if loaded else weight_bytes(stage.model) * kept
         slab = _slab_bytes(stage, tiling.patch[0])
         sizes = _array_bytes(stage)
-        beside = tiles_at_once(cost.peak_bytes, tiling.tiles, device.torch, one_at_a_time)
-        on_device = weights + beside * cost.peak_bytes + slab
+        on_device = weights + cost.peak_bytes + slab
         if device.torch.type == "cuda":
             gpu = max(gpu, on_device)
             work = sizes["network input"] + _plane_bytes(stage) + weight_bytes(stage.model)
@@ -123,7 +121,7 @@ def _predict(
             work = on_device + sizes["network input"] + _plane_bytes(stage)
         parts = {"preprocessing": sizes["preprocessing"], "prediction": work}
         if max(parts.values()) > max(ram.values(), default=0):
-            ram = {**parts, "network": beside * cost.peak_bytes, "weights": weights, "sums": slab}
+            ram = {**parts, "network": cost.peak_bytes, "weights": weights, "sums": slab}
         passes = len(stage_folds) * 2 ** len(axes)
         tiles += tiling.tiles
         seconds += speed.preprocess_seconds(sizes["crop voxels"]) + speed.export_seconds(

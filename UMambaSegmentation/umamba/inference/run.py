@@ -26,7 +26,7 @@ from umamba.inference.grid import (
 )
 from umamba.inference.inputs import Channel, clean, load_channels, load_model
 from umamba.inference.instances import number_instances
-from umamba.inference.planner import Stage, make_plan, tile_cost
+from umamba.inference.planner import Stage, make_plan
 from umamba.inference.plausibility import plausibility_warnings
 from umamba.inference.predictor import tile_weights, tiling_for
 from umamba.inference.preprocessing import Cropped, Layout, crop, preprocess_cropped
@@ -37,7 +37,6 @@ from umamba.inference.request import Request, choose_folds, choose_labels, choos
 from umamba.inference.result import Result
 from umamba.inference.runplan import RunPlan
 from umamba.inference.session import LoadedModel
-from umamba.inference.sidebyside import side_by_side, tiles_at_once
 from umamba.inference.slab import finished_planes
 from umamba.models.model import Model
 
@@ -264,20 +263,16 @@ def _segment_stage(
     )
     exporter = PlaneExporter(layout, model.configuration, rules, sinks)
     monitor.step("predict", 0, tiling.tiles)
-    with side_by_side(
-        tiles_at_once(tile_cost(model).peak_bytes, tiling.tiles, device, prepared.plan.one_fold_at_a_time)
-    ) as each:
-        planes = finished_planes(
-            torch.from_numpy(data),
-            tiling,
-            tile_weights(tiling, device),
-            rules.heads,
-            lambda tile: ensemble.predict(tile, stage.mirror_axes),
-            lambda done: monitor.step("predict", done, tiling.tiles),
-            each,
-        )
-        for part in planes:
-            exporter.add(part.cpu().numpy())
+    planes = finished_planes(
+        torch.from_numpy(data),
+        tiling,
+        tile_weights(tiling, device),
+        rules.heads,
+        lambda tile: ensemble.predict(tile, stage.mirror_axes),
+        lambda done: monitor.step("predict", done, tiling.tiles),
+    )
+    for part in planes:
+        exporter.add(part.cpu().numpy())
     return labels, wanted
 
 

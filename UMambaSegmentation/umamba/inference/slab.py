@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from umamba.inference.sidebyside import Map, TilePredictor
+# Called with a tile (1, C, *patch) on the run's device, returns logits (K, *patch) float32.
+TilePredictor = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ def finished_planes(
     heads: int,
     predict: TilePredictor,
     on_tile: Callable[[int], None],
-    each: Map = map,
 ) -> Iterator[torch.Tensor]:
     """Predict tile by tile along the first axis; yield logits of planes that no later tile touches.
 
@@ -57,7 +56,6 @@ def finished_planes(
         heads: Number of output channels K.
         predict: The network.
         on_tile: Called with the number of tiles done, after each.
-        each: Applies `predict` to the tiles, results in order.
 
     Yields:
         (K, n, Y, X) float32 on the run's device: the next n planes, padding removed. Valid until the next
@@ -69,12 +67,11 @@ def finished_planes(
     total = torch.zeros((depth, *plane_shape), dtype=torch.float32, device=weights.device)
     done = 0
     first_axis = list(tiling.starts[0])
-    starts = itertools.product(*tiling.starts)
-    predicted = each(predict, (cut_tile(data, tiling, start).to(weights.device) for start in starts))
     for step, z in enumerate(first_axis):
         for y in tiling.starts[1]:
             for x in tiling.starts[2]:
-                logits = next(predicted)
+                tile = cut_tile(data, tiling, (z, y, x)).to(weights.device)
+                logits = predict(tile)
                 if tiling.slicewise:
                     logits = logits.unsqueeze(1)
                 window = (..., slice(y, y + tiling.patch[1]), slice(x, x + tiling.patch[2]))

@@ -7,7 +7,7 @@ import os
 import sys
 
 # Of glibc's mallopt(3).
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Maps of a common tile lie below the first and are taken from the heap; what is free at the heap's end goes
 # back to the system beyond the second.
 _MAPPED_FROM_BYTES = 32 * 2**20
@@ -32,4 +32,3 @@ def settle() -> None:
             return
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE_BYTES)
-        mallopt(_M_ARENA_MAX, 1)  # what one thread gives back serves the others too
