@@ -73,6 +73,9 @@ def _start() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
     warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, for infinities that a test wants
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(
+        True
+    )  # fills new memory with NaN: none may be read before it is written
     import triton
     from triton.runtime import interpreter
 

@@ -83,6 +83,26 @@ def test_a_wrong_backend_is_named(backend: str, message: str) -> None:
         selective_scan(**_scan_arguments(), backend=backend)
 
 
+@pytest.mark.usefixtures("triton")
+def test_triton_is_tried_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a computer that only seems to have a GPU."""
+    assert registry._triton_problem() == "no CUDA device"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert registry._triton_problem() == "this PyTorch is not built for CUDA"
+    monkeypatch.setattr(torch.version, "cuda", "12.6")
+    assert str(registry._triton_problem()).startswith("it cannot run a kernel: ")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert registry._triton_problem() == "its compiler is switched off (TRITON_INTERPRET)"
+
+
+def test_a_triton_that_does_not_load_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert registry._triton_problem() == "triton is not installed"
+
+
 def test_a_kernel_too_wide_for_the_package_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(

@@ -294,6 +294,7 @@ def scan_tiles_backward(
     place_in_block = tl.arange(0, BLOCK_T)[:, None]
     own = scratch + tl.program_id(0).to(tl.int64) * tile_blocks * N * BLOCK_D + tl.arange(0, BLOCK_D)
     for wide in range(wide_blocks):
+        tl.debug_barrier()  # the scratch is used again
         channel = first + wide * BLOCK_D + tl.arange(0, BLOCK_D)
         here = channel < limit
         skew, skip = of_channels(bias, channel, here), of_channels(D, channel, here)
