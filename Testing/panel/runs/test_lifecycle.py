@@ -27,7 +27,8 @@ def observed(*objects):
 
 
 def timers():
-    found = [entry for entry in gc.get_objects() if isinstance(entry, qt.QTimer)]
+    # Not by isinstance: that asks proxies of other libraries, whose objects may be gone.
+    found = [entry for entry in gc.get_objects() if issubclass(type(entry), qt.QTimer)]
     return sum(1 for timer in found if _active(timer))
 
 
