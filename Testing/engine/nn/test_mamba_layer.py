@@ -137,3 +137,10 @@ def test_tokens_run_along_the_last_axis_first():
     first = 1 * 12 + 0 * 4 + 2
     assert not differs[:first].any()
     assert differs[first]
+
+
+@pytest.mark.parametrize("features", [18, 24, 40, 300])
+def test_pieces_on_a_gpu_have_a_length_that_16_divides(features):
+    length = mamba_layer.piece_length(MambaLayer(features).mamba, 3, torch.device("cuda"))
+    assert length % 16 == 0
+    assert length > mamba_layer.piece_length(MambaLayer(features).mamba, 3, torch.device("cpu"))
