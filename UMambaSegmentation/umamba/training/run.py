@@ -2,14 +2,89 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.training.folders import TrainingFolders
+from umamba.training.log import EpochCallback, append_line
 from umamba.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+TRAINER = "UMambaTrainer"  # the class, by whose name nnU-Net calls the folder of the results
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, in a form that another process can be given.
+
+    Attributes:
+        folders: The training's folders.
+        name, plans_name, configuration: nnU-Net's names of dataset, plans and configuration.
+        fold: Entry of the dataset's splits, or "all".
+        schedule: Length, seed and precision.
+        processes: Those that augment, for each device; 0 augments where the training runs, repeatably.
+        pretrained: A model to take weights from, where no checkpoint is to go on from.
+    """
+
+    folders: TrainingFolders
+    name: str
+    plans_name: str
+    configuration: str
+    fold: int | str
+    schedule: Schedule
+    processes: int = 0
+    pretrained: str | None = None
+
+    @property
+    def results(self) -> Path:
+        """The folder of this configuration's results, in nnU-Net's layout."""
+        return self.folders.results / self.name / f"{TRAINER}__{self.plans_name}__{self.configuration}"
+
+    @property
+    def fold_folder(self) -> Path:
+        """Where checkpoints and log of this fold lie."""
+        return self.results / f"fold_{self.fold}"
+
+    def plans(self) -> dict[str, Any]:
+        """The plans to train by."""
+        return self._json(f"{self.plans_name}.json")
+
+    def dataset(self) -> dict[str, Any]:
+        """dataset.json without names and paths of the cases, which are nobody's business in a checkpoint."""
+        content = self._json("dataset.json")
+        content.pop("dataset", None)
+        return content
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folders.preprocessed / self.name / name
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+    def run(self, device: torch.device, monitor: Monitor, on_epoch: EpochCallback | None) -> None:
+        """Train in this process, which may be one of several."""
+        from umamba.training.pretrained import take_weights
+        from umamba.training.trainer import UMambaTrainer
+
+        plans = {**self.plans(), "continue_training": False}
+        with self.folders.activate(self.processes):
+            trainer = UMambaTrainer(plans, self.configuration, self.fold, self.dataset(), device)
+            trainer.follow(self.schedule, monitor, on_epoch)
+            trainer.initialize()
+            if trainer.resume():
+                began = f"goes on after epoch {trainer.current_epoch} of {self.schedule.epochs}"
+            else:
+                began = f"begins: {self.schedule.epochs} epochs of {self.schedule.steps} steps"
+                if self.pretrained is not None:
+                    began += f"; {take_weights(trainer, self.pretrained)}"
+            if trainer.local_rank == 0:
+                append_line(self.fold_folder, f"training {began}; device {device}")
+            trainer.run_training()
 
 
 def train(
@@ -19,40 +94,65 @@ def train(
     configuration: str,
     schedule: Schedule,
     *,
-    fold: int = 0,
+    fold: int | str = 0,
     device: str = "cpu",
+    devices: int = 1,
+    processes: int = 0,
+    pretrained: str | None = None,
     monitor: Monitor | None = None,
+    on_epoch: EpochCallback | None = None,
 ) -> Path:
     """Train, going on from the latest checkpoint where there is one.
 
     Args:
-        folders: The training's folders, filled by `umamba.training.planning`.
+        folders: The training's folders, filled by `umamba.training.prepare` or `planning`.
         name: nnU-Net's dataset name.
         plans_name: The plans to train by.
         configuration: One of the plans' configurations.
         schedule: Length, seed and precision.
-        fold: Entry of the dataset's splits.
-        device: A torch device.
+        fold: Entry of the dataset's splits, or "all": every case is trained and validated on.
+        device: A torch device; with several, their kind.
+        devices: How many share each batch: GPUs, or processes on the CPU.
+        processes: Those that augment, for each device; 0 augments where the training runs. Only so is a
+            training repeatable to the last bit.
+        pretrained: Id or folder of a model whose weights a new training begins with.
         monitor: Is told every step and may cancel; the latest checkpoint then stays.
+        on_epoch: Is told every finished epoch.
 
     Returns:
         The final checkpoint's path, in nnU-Net's results layout.
+
+    Raises:
+        InputError: nnU-Net is not installed, fewer patches in a batch than devices, a pretrained model that
+            does not fit, a damaged checkpoint, a full disk, too little memory, numbers that broke down.
+        Cancelled: `monitor` said so.
     """
-    import torch
+    require_nnunet()
+    job = Job(folders, name, plans_name, configuration, fold, schedule, processes, pretrained)
+    batch_size = job.plans()["configurations"][configuration].get("batch_size", devices)
+    if batch_size < devices:
+        raise InputError(
+            f"--devices {devices}: a batch has {batch_size} patches, at least one for each device is needed; "
+            f"take --devices {batch_size} or --batch-size {devices}"
+        )
+    monitor = monitor or Monitor()
+    from umamba.training.trainer import FINAL
 
-    from umamba.training.trainer import FINAL, UMambaTrainer
+    if devices > 1:
+        from umamba.training.ddp import train_together
 
-    home = folders.preprocessed / name
-    plans = json.loads((home / f"{plans_name}.json").read_text(encoding="utf-8"))
-    dataset = json.loads((home / "dataset.json").read_text(encoding="utf-8"))
-    dataset.pop("dataset", None)  # the cases' names and paths are nobody's business in a checkpoint
-    with folders.activate():
-        with redirect_stdout(io.StringIO()):  # nnU-Net announces its device
-            trainer = UMambaTrainer(
-                {**plans, "continue_training": False}, configuration, fold, dataset, torch.device(device)
-            )
-        trainer.follow(schedule, monitor)
-        trainer.initialize()
-        trainer.resume()
-        trainer.run_training()
-        return Path(trainer.output_folder) / FINAL
+        names = [f"{device}:{number}" if device == "cuda" else device for number in range(devices)]
+        train_together(job, names, monitor, on_epoch)
+    else:
+        import torch
+
+        job.run(torch.device(device), monitor, on_epoch)
+    return job.fold_folder / FINAL
+
+
+def require_nnunet() -> None:
+    """Raise InputError if nnU-Net, which trains, is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("nnunetv2") is None:
+        raise InputError("training needs nnU-Net, which is not installed: pip install 'umamba[train]'")

@@ -1,0 +1,141 @@
+"""One training on several devices: a process for each, with its share of every batch.
+
+nnU-Net's way (PyTorch's DistributedDataParallel; batch and oversampling shared out by its trainer), through
+gloo on CPUs too. The processes meet through a file, so no port is needed. The first writes and reports.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import distributed
+
+from umamba.errors import InputError
+from umamba.events import Monitor
+from umamba.training.log import EpochCallback
+from umamba.training.processes import end_with_parent
+
+if TYPE_CHECKING:
+    from umamba.training.run import Job
+
+PATIENCE_S = 0.1  # how long a report may lie unread
+LAST_WORDS_S = 2.0  # for the report of the process that failed, when others failed because of it
+
+
+def wrap(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """The network, its gradients averaged over the processes in every backward pass."""
+    parallel = torch.nn.parallel.DistributedDataParallel
+    return parallel(network, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def all_agree(flag: bool, device: torch.device) -> bool:
+    """Whether `flag` holds in every process."""
+    votes = torch.tensor(int(flag), device=device)
+    distributed.all_reduce(votes, op=distributed.ReduceOp.MIN)
+    return bool(votes)
+
+
+def train_together(
+    job: Job, devices: Sequence[str], monitor: Monitor, on_epoch: EpochCallback | None
+) -> None:
+    """Train `job` with one process for each device; what the first reports goes to `monitor` and `on_epoch`.
+
+    Raises:
+        InputError: What a process raised, or a process was ended from outside. The others are ended too.
+        Cancelled: `monitor` said so.
+    """
+    context = multiprocessing.get_context("spawn")
+    reports = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = (Path(folder) / "meeting").as_uri()
+        threads = max(1, torch.get_num_threads() // len(devices))
+        processes = [
+            context.Process(target=_process, args=(rank, job, devices, meeting, threads, reports))
+            for rank in range(len(devices))
+        ]
+        try:
+            for process in processes:
+                process.start()
+            while any(process.exitcode is None for process in processes) or not reports.empty():
+                failure = _pass_on(reports, monitor, on_epoch)
+                if failure is not None or any(process.exitcode for process in processes):
+                    time.sleep(LAST_WORDS_S)
+                    raise _cause(processes, failure or _pass_on(reports, Monitor(), None))
+                time.sleep(PATIENCE_S)
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+
+
+def _pass_on(reports: Any, monitor: Monitor, on_epoch: EpochCallback | None) -> Exception | None:  # noqa: ANN401
+    """Pass on what was reported; give a failure to the caller."""
+    monitor.check()
+    while not reports.empty():
+        kind, content = reports.get()
+        if kind == "step":
+            monitor.step(*content)
+        elif kind == "epoch" and on_epoch is not None:
+            on_epoch(content)
+        elif kind == "failure":
+            failure: Exception = content
+            return failure
+    return None
+
+
+def _cause(processes: Sequence[BaseProcess], failure: Exception | None) -> Exception:
+    """Why the training ended: a process that was ended makes the others fail, so that comes first."""
+    killed = [number for number, process in enumerate(processes, 1) if (process.exitcode or 0) < 0]
+    if failure is not None and not killed:
+        return failure
+    which = f"process {killed[0]}" if killed else "a process"
+    return InputError(
+        f"{which} of the {len(processes)} of this training was ended from outside, as the system does when "
+        "memory runs out; the last finished epoch is kept: go on with --resume"
+    )
+
+
+class _Reporter(Monitor):
+    """Sends the steps of the first process to the parent, where cancel acts."""
+
+    def __init__(self, reports: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self._reports = reports
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        self._reports.put(("step", (stage, done, total)))
+
+
+def _process(rank: int, job: Job, devices: Sequence[str], meeting: str, threads: int, reports: Any) -> None:  # noqa: ANN401
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    end_with_parent()
+    torch.set_num_threads(threads)
+    device = torch.device(devices[rank])
+    try:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        backend = "nccl" if device.type == "cuda" and distributed.is_nccl_available() else "gloo"
+        distributed.init_process_group(backend, init_method=meeting, world_size=len(devices), rank=rank)
+        reporting = rank == 0
+        job.run(
+            device,
+            _Reporter(reports) if reporting else Monitor(),
+            (lambda record: reports.put(("epoch", record))) if reporting else None,
+        )
+        distributed.destroy_process_group()
+    except InputError as error:
+        reports.put(("failure", InputError(str(error))))
+        raise SystemExit(1) from None
+    except Exception as error:
+        said = "".join(traceback.format_exception_only(error)).strip()
+        reports.put(("failure", RuntimeError(said)))
+        raise SystemExit(1) from error
