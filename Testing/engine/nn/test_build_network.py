@@ -275,7 +275,7 @@ def test_start_values():
     assert not residual.encoder.stages[1].blocks[0].conv2.norm.weight.any()
 
 
-@pytest.mark.parametrize("name", ["MambaUNet", "os.system", "umamba.nn.UMambaBot", "torch.nn.Linear"])
+@pytest.mark.parametrize("name", ["MambaUnet", "os.system", "umamba.nn.UMambaBot", "torch.nn.Linear"])
 def test_classes_that_cannot_be_asked_for(name):
     with pytest.raises(ModelError, match="cannot be built here"):
         nn.build_network(old_plans(planar([32, 32], 3)), "net", dataset(), network=name)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from umamba.errors import ModelError
+from umamba.nn.mamba_unet import MambaUNet
 from umamba.nn.network import Network
 from umamba.nn.operators import Arguments
 from umamba.nn.umamba import CURRENT, GENERATIONS, UMambaBot, UMambaEnc
 from umamba.nn.unet import PlainConvUNet, ResidualEncoderUNet
 from umamba.ops.caches import house_torch_cache
-from umamba.plans import Architecture, Configuration, Dataset, Plans, parse_dataset, parse_plans
-from umamba.plans.architecture import BOT, ENC, PLAIN, RESIDUAL
+from umamba.plans import (
+    NETWORK_CLASSES,
+    Architecture,
+    Configuration,
+    Dataset,
+    Plans,
+    parse_dataset,
+    parse_plans,
+)
+from umamba.plans.architecture import BOT, ENC, MAMBA_UNET, PLAIN, RESIDUAL
+from umamba.plans.mamba_unet import arguments_of, default_sizes
 
 # nnU-Net's largest preset has some 10^8; plans that ask for more than this would fill the memory.
 MAX_PARAMETERS = 2 * 10**9
@@ -37,7 +48,8 @@ def build_network(
         configuration: Its name, for example "3d_fullres".
         dataset: A decoded dataset.json, or the typed object.
         network: The class; None takes the one that the plans name. (U-Mamba's own plans all name
-            PlainConvUNet: there the trainer's name decides.)
+            PlainConvUNet: there the trainer's name decides.) MambaUNet for plans of another class has the
+            published sizes, over three axes those that go with the plans' strides.
         generation: "current" or "legacy", for U-Mamba's classes. Plans that name such a class may say it
             themselves, and then decide.
         deep_supervision: Whether the network gives a list of logits, full resolution first.
@@ -83,11 +95,10 @@ def build(
     name = network or architecture.network_class
     if network is None:
         generation = architecture.generation or generation
-    make = _constructor(name, generation or CURRENT, configuration.patch_size)
-    arguments = _arguments(architecture, configuration.axes)
+    make = _constructor(name, generation or CURRENT, configuration)
 
     def construct() -> Network:
-        return make(channels, heads, deep_supervision=deep_supervision, **arguments)
+        return make(channels, heads, deep_supervision=deep_supervision)
 
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in construct().parameters())
@@ -98,22 +109,28 @@ def build(
     return built
 
 
-def _constructor(name: str, generation: str, patch_size: tuple[int, ...]) -> Callable[..., Network]:
+def _constructor(name: str, generation: str, configuration: Configuration) -> Callable[..., Network]:
+    """What makes the network from its numbers of channels and outputs."""
+    architecture = configuration.architecture
+    if name == MAMBA_UNET:
+        sizes = architecture.mamba_unet or default_sizes(architecture.strides)
+        return partial(MambaUNet, **arguments_of(sizes))
+    if architecture.mamba_unet is not None and name in NETWORK_CLASSES:
+        raise ModelError(f"the plans are those of a {MAMBA_UNET}; a {name} cannot be built from them")
+    arguments = _arguments(architecture, configuration.axes)
     if name == PLAIN:
-        return PlainConvUNet
+        return partial(PlainConvUNet, **arguments)
     if name == RESIDUAL:
-        return ResidualEncoderUNet
+        return partial(ResidualEncoderUNet, **arguments)
     if generation not in GENERATIONS:
         raise ModelError(
             f"the generation {str(generation)[:80]!r} is not known ({', '.join(GENERATIONS)} are)"
         )
     if name == BOT:
-        return lambda *sizes, **options: UMambaBot(*sizes, generation=generation, **options)
+        return partial(UMambaBot, generation=generation, **arguments)
     if name == ENC:
-        return lambda *sizes, **options: UMambaEnc(
-            *sizes, generation=generation, patch_size=patch_size, **options
-        )
-    known = ", ".join((BOT, ENC, PLAIN, RESIDUAL))
+        return partial(UMambaEnc, generation=generation, patch_size=configuration.patch_size, **arguments)
+    known = ", ".join(NETWORK_CLASSES)
     raise ModelError(f"the network class {str(name)[:80]!r} cannot be built here ({known} can)")
 
 

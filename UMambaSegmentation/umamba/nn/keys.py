@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from umamba.errors import ModelError
+from umamba.nn.mamba_unet_keys import axes_of
 from umamba.nn.umamba import CURRENT, LEGACY
-from umamba.plans.architecture import BOT, ENC, PLAIN, RESIDUAL
+from umamba.plans.architecture import BOT, ENC, MAMBA_UNET, PLAIN, RESIDUAL
 
 # Put before every key by parallel training and by compilation.
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -64,6 +65,9 @@ def identify(shapes: Mapping[str, Sequence[int]]) -> Identified:
         ModelError: The keys are of no network that is known here.
     """
     found = {canonical_key(key): tuple(shape) for key, shape in shapes.items()}
+    flat_or_not = axes_of(found)
+    if flat_or_not is not None:
+        return Identified(MAMBA_UNET, None, flat_or_not)
     axes = _AXES_OF_DIMENSIONS.get(len(found.get(_FIRST_HEAD, ())))
     network, generation = _family(set(found))
     if axes is None or network is None:

@@ -80,13 +80,13 @@ class Mamba(nn.Module):
             state: What the piece before left, or None at the start; zeros are a start too. It is only
                 returned where one was given, so that a whole sequence costs no states.
         """
-        x, z = _project(self.in_proj.weight, tokens).chunk(2, dim=1)
+        x, z = project(self.in_proj.weight, tokens).chunk(2, dim=1)
         x, conv_state = self._convolve(x, state)
-        steps = _project(self.x_proj.weight, x)
-        delta = _project(self.dt_proj.weight, steps[:, : self.rank])
+        steps = project(self.x_proj.weight, x)
+        delta = project(self.dt_proj.weight, steps[:, : self.rank])
         B, C = steps[:, self.rank :].chunk(2, dim=1)
         y, ssm_state = self._scan(x, delta, B, C, z, state)
-        out = _project(self.out_proj.weight, y)
+        out = project(self.out_proj.weight, y)
         if conv_state is None or ssm_state is None:
             return out, None
         return out, MambaState(conv_state, ssm_state)
@@ -137,7 +137,7 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
-def _project(weight: Tensor, x: Tensor) -> Tensor:
+def project(weight: Tensor, x: Tensor) -> Tensor:
     """Multiply (rows, D) by (B, D, l) to a contiguous (B, rows, l)."""
     weight = weight.float()
     if x.shape[0] == 1:
@@ -147,8 +147,13 @@ def _project(weight: Tensor, x: Tensor) -> Tensor:
 
 def normalize_tokens(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
     """LayerNorm over the features of (B, d, l), in float32; the result is a view with tokens outermost."""
-    rows = tokens.transpose(1, 2).float()
+    return normalize_rows(norm, tokens.transpose(1, 2)).transpose(1, 2)
+
+
+def normalize_rows(norm: nn.LayerNorm, rows: Tensor) -> Tensor:
+    """LayerNorm over the last axis of (..., d), in float32."""
+    rows = rows.float()
     if rows.is_meta:  # where layer_norm would load PyTorch's compiler, and only the shape is wanted
-        return torch.empty_like(rows).transpose(1, 2)
+        return torch.empty_like(rows)
     weight, bias = norm.weight.float(), norm.bias.float()
-    return functional.layer_norm(rows, norm.normalized_shape, weight, bias, norm.eps).transpose(1, 2)
+    return functional.layer_norm(rows, norm.normalized_shape, weight, bias, norm.eps)

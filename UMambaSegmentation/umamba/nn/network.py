@@ -8,7 +8,7 @@ from umamba.errors import InputError
 from umamba.nn.blocks import ResidualBlock
 from umamba.nn.decoders import Decoder
 from umamba.nn.encoders import Encoder
-from umamba.nn.operators import Stages, initialize_convolution
+from umamba.nn.operators import Size, initialize_convolution
 
 
 class Network(nn.Module):
@@ -23,9 +23,9 @@ class Network(nn.Module):
     decoder: Decoder
     zero_residuals = False
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, total_stride: Size) -> None:
         super().__init__()
-        self.total_stride = stages.total_stride
+        self.total_stride = total_stride
 
     @property
     def deep_supervision(self) -> bool:
@@ -43,15 +43,19 @@ class Network(nn.Module):
             InputError: An axis is not divisible by the strides.
             ModelError: A channel-token layer meets another size than that of its plans.
         """
+        self.check_input(x)
+        maps = self.encoder(x)
+        maps.append(self.bottleneck(maps.pop()))
+        result: Tensor | list[Tensor] = self.decoder(maps)
+        return result
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise InputError unless `x` is (B, C, *S) with sizes that the strides divide."""
         if x.dim() != len(self.total_stride) + 2 or any(
             length % stride for length, stride in zip(x.shape[2:], self.total_stride, strict=True)
         ):
             wanted = " x ".join(f"n*{stride}" for stride in self.total_stride)
             raise InputError(f"the network takes (batch, channels, {wanted}); found {tuple(x.shape)}")
-        maps = self.encoder(x)
-        maps.append(self.bottleneck(maps.pop()))
-        result: Tensor | list[Tensor] = self.decoder(maps)
-        return result
 
     def bottleneck(self, x: Tensor) -> Tensor:
         """What happens to the deepest map before the decoder takes it."""

@@ -40,7 +40,7 @@ class UMambaBot(Network):
         **arguments: Unpack[Arguments],
     ) -> None:
         operators, stages = _parse(generation, arguments)
-        super().__init__(stages)
+        super().__init__(stages.total_stride)
         self.generation = generation
         build_encoder = current_encoder if generation == CURRENT else residual_encoder
         self.encoder = build_encoder(operators, stages, input_channels)
@@ -78,7 +78,7 @@ class UMambaEnc(Network):
         **arguments: Unpack[Arguments],
     ) -> None:
         operators, stages = _parse(generation, arguments)
-        super().__init__(stages)
+        super().__init__(stages.total_stride)
         self.generation = generation
         if generation == CURRENT:
             layers = _current_layers(stages, _checked_patch(patch_size, operators.axes))

@@ -23,7 +23,7 @@ class PlainConvUNet(Network):
         **arguments: Unpack[Arguments],
     ) -> None:
         operators, stages = parse_arguments(arguments)
-        super().__init__(stages)
+        super().__init__(stages.total_stride)
         self.encoder = plain_encoder(operators, stages, input_channels)
         self.decoder = Decoder(operators, stages, num_classes, ConvStack, deep_supervision=deep_supervision)
 
@@ -42,6 +42,6 @@ class ResidualEncoderUNet(Network):
         **arguments: Unpack[Arguments],
     ) -> None:
         operators, stages = parse_arguments(arguments)
-        super().__init__(stages)
+        super().__init__(stages.total_stride)
         self.encoder = residual_encoder(operators, stages, input_channels)
         self.decoder = Decoder(operators, stages, num_classes, ConvStack, deep_supervision=deep_supervision)

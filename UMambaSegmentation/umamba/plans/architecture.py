@@ -6,6 +6,7 @@ from typing import Any
 
 from umamba.errors import ModelError
 from umamba.plans import fields
+from umamba.plans.mamba_unet import MambaUNetSizes, parse_sizes
 
 PLAIN = "PlainConvUNet"
 RESIDUAL = "ResidualEncoderUNet"
@@ -20,6 +21,7 @@ _CLASS_PATHS = {
     "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet": RESIDUAL,
     "umamba.nn.UMambaBot": BOT,
     "umamba.nn.UMambaEnc": ENC,
+    "umamba.nn.MambaUNet": MAMBA_UNET,
     PLAIN: PLAIN,
     RESIDUAL: RESIDUAL,
 }
@@ -79,6 +81,7 @@ class Architecture:
         norm_eps, norm_affine: Instance normalisation.
         negative_slope: LeakyReLU.
         generation: "current" or "legacy" where a U-Mamba's plans say so, else None.
+        mamba_unet: The sizes of a MambaUNet, None for the others. Its first stride is the token's size.
     """
 
     network_class: str
@@ -92,6 +95,7 @@ class Architecture:
     norm_affine: bool = True
     negative_slope: float = _DEFAULT_SLOPE
     generation: str | None = None
+    mamba_unet: MambaUNetSizes | None = None
 
     @property
     def stages(self) -> int:
@@ -128,6 +132,8 @@ def _parse_current_format(entry: Mapping[str, Any], axes: int, where: str) -> Ar
     """The format of nnunetv2 2.4 and later: a class path and its keyword arguments."""
     network_class = _network_class(fields.required(entry, "network_class_name", where), where)
     kwargs = fields.mapping(fields.required(entry, "arch_kwargs", where), f"{where}: arch_kwargs")
+    if network_class == MAMBA_UNET:
+        return _of_mamba_unet(parse_sizes(kwargs, axes, f"{where}: arch_kwargs"))
     stages = fields.integer(fields.required(kwargs, "n_stages", where), f"{where}: n_stages", 1, MAX_STAGES)
     _check_operations(kwargs, axes, where)
     blocks_key = "n_conv_per_stage" if "n_conv_per_stage" in kwargs else "n_blocks_per_stage"
@@ -156,6 +162,18 @@ def _parse_current_format(entry: Mapping[str, Any], axes: int, where: str) -> Ar
             nonlin.get("negative_slope", _DEFAULT_SLOPE), f"{where}: negative_slope"
         ),
         generation=generation,
+    )
+
+
+def _of_mamba_unet(sizes: MambaUNetSizes) -> Architecture:
+    return Architecture(
+        MAMBA_UNET,
+        features=sizes.dims,
+        kernels=((sizes.d_conv,) * sizes.axes,) * len(sizes.dims),
+        strides=(sizes.patch_size, *sizes.strides),
+        encoder_blocks=sizes.depths,
+        decoder_blocks=sizes.depths[-2::-1],
+        mamba_unet=sizes,
     )
 
 
