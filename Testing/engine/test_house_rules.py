@@ -37,7 +37,7 @@ MAY_NEED = {
     "imaging": BASE | {"ops", "plans"},  # numba's compilation; the resampling that plans ask for
     "inference": BASE | {"ops", "plans", "nn", "models", "imaging"},
     "evaluation": BASE | {"plans", "models", "imaging"},
-    "training": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
+    "training": BASE | {"ops", "plans", "nn", "models", "imaging", "inference", "evaluation"},
     "messages": BASE | {"inference"},
     "doctor": BASE | {"ops", "plans", "nn", "models", "imaging", "inference"},
 }

@@ -10,22 +10,15 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from umamba.training.dataset import Case
 from umamba.training.folders import TrainingFolders
 
+__all__ = ["Case", "hold_out", "plan", "preprocess", "with_network", "write_dataset", "write_split"]
+
 PLANNED = "nnUNetPlans"  # the name of nnU-Net's own plans, and of the data that they preprocess
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training case: an image file per channel, and its label map."""
-
-    name: str
-    images: tuple[Path, ...]
-    label: Path
 
 
 def hold_out(names: Sequence[str], count: int, seed: int) -> tuple[list[str], list[str]]:
