@@ -29,6 +29,7 @@ COMMANDS = {
     "segment": "segment an image",
     "plan": "say what a run would take, and how, without running",
     "models": "list, show, import, export, install, remove and verify models",
+    "package": "make one file of a trained model",
     "evaluate": "compare segmentations with references",
     "doctor": "say what works on this computer, and how fast",
     "worker": "the process behind the 3D Slicer panel: JSON lines over its pipes",
@@ -36,7 +37,6 @@ COMMANDS = {
 LATER = {
     "batch": "segment many images",
     "train": "train a model",
-    "package": "make one file of a trained model",
 }
 
 

@@ -16,6 +16,7 @@ SIGNED_OPTIONS = ("--roi", "--around")
 FLAGS = (
     *("--json", "--quiet", "--debug", "--overwrite", "--mirror", "--no-mirror", "--dry-run"),
     *("--instances", "--allow-missing"),
+    *("--measure", "--no-measure", "--allow-unfinished"),
 )
 HELP = ("-h", "--help")
 BYTES_PER_GB = 1_000_000_000

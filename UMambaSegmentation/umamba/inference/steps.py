@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from umamba.events import Monitor
+from umamba.inference.device import choose_device
 from umamba.inference.inputs import load_channels, load_model
 from umamba.inference.predictor import Ensemble, tile_weights, tiling_for
 from umamba.inference.preprocessing import Preprocessed, crop, preprocess_cropped
@@ -39,19 +40,20 @@ def logits(
     folds: str | Sequence[str | int] = "all",
     mirror: bool | None = None,
     step: float = 0.5,
+    device: str = "cpu",
 ) -> np.ndarray:
-    """The sliding window's result before resampling, (K, Z, Y, X) float32, computed on the CPU."""
+    """The sliding window's result before resampling, (K, Z, Y, X) float32."""
     chosen = load_model(model)
-    device = torch.device("cpu")
-    ensemble = Ensemble(chosen, choose_folds(chosen, folds), device)
+    place = choose_device(device).torch
+    ensemble = Ensemble(chosen, choose_folds(chosen, folds), place)
     axes = choose_mirror_axes(chosen, mirror)
     tiling = tiling_for(preprocessed.layout.shape, chosen.configuration, step)
     planes = finished_planes(
         torch.from_numpy(preprocessed.data),
         tiling,
-        tile_weights(tiling, device),
+        tile_weights(tiling, place),
         chosen.dataset.labels.heads,
         lambda tile: ensemble.predict(tile, axes),
         lambda _: None,
     )
-    return np.concatenate([part.numpy().copy() for part in planes], axis=1)
+    return np.concatenate([part.cpu().numpy().copy() for part in planes], axis=1)

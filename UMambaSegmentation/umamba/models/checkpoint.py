@@ -28,6 +28,9 @@ from umamba.models.zips import open_zip, read_member
 # A network of a thousand tensors counts every one three times.
 MAX_TENSORS = 100_000
 MAX_KEY_CHARACTERS = 500
+# What a training says of itself is believed below these only: a million epochs, the year 2100.
+MAX_EPOCHS = 1_000_000
+LATEST_S = 4_102_444_800.0
 
 _RECORD = re.compile(r"data\.pkl|version|byteorder|\.[a-z_]+|\.data/[a-z_]+|data/\d{1,9}")
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -52,6 +55,8 @@ class Checkpoint:
         plans, dataset: plans.json and dataset.json as the training had them, None where missing.
         tensors: The weights, each once, by the key that the networks here use.
         copies: Further tensors that must equal the one of that key (duplicates with numbers of their own).
+        epochs: How many were trained, or None where the file does not say.
+        ended: When the last of them ended, seconds since 1970, or None.
     """
 
     path: Path
@@ -63,6 +68,8 @@ class Checkpoint:
     dataset: Mapping[str, Any] | None
     tensors: Mapping[str, Tensor]
     copies: tuple[tuple[str, Tensor], ...]
+    epochs: int | None = None
+    ended: float | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -205,6 +212,8 @@ def _interpret(
         dataset=None if dataset is None else plain_object(dataset, "a dataset.json"),
         tensors=tensors,
         copies=copies,
+        epochs=_epochs(content.get("current_epoch")),
+        ended=_ended(content.get("logging")),
     )
 
 
@@ -246,6 +255,17 @@ def _array(archive: ZipFile, records: Mapping[str, ZipInfo], tensor: Tensor) -> 
         array = (array.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused by the caller
         return array.astype(np.float16 if STORED_TYPES[tensor.dtype] == "F16" else np.float32, copy=False)
+
+
+def _epochs(value: object) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_EPOCHS else None
+
+
+def _ended(log: object) -> float | None:
+    """The last entry of the list in which nnU-Net keeps when each epoch ended."""
+    times = log.get("epoch_end_timestamps") if isinstance(log, dict) else None
+    last = times[-1] if isinstance(times, list) and times else None
+    return last if type(last) is float and 0 < last < LATEST_S else None
 
 
 def _word(value: object, what: str) -> str:

@@ -67,9 +67,18 @@ def write_model(
     previous_stage: str | None,
     accuracy: tuple[Accuracy, ...],
     edits: CardEdits | None = None,
+    dtype: str | None = None,
     monitor: Monitor | None = None,
 ) -> Card:
     """Write plans, dataset, weights and card into a new folder, every file flushed to the disk.
+
+    Args:
+        results: What was trained.
+        folder: The new folder.
+        model_id, name, orientation, previous_stage, accuracy: As for `describe`.
+        edits: What a person changes in the card.
+        dtype: "F16" or "F32", to which the weights are rounded; None keeps what they are.
+        monitor: Progress and cancel.
 
     Raises:
         ModelError: A checkpoint is damaged.
@@ -97,7 +106,7 @@ def write_model(
         for fold, checkpoint in results.checkpoints.items():
             path = folder / fold_file(fold)
             arrays = _watched(checkpoint, monitor)
-            files[path.name] = write_arrays(path, stored_shapes(checkpoint), arrays)
+            files[path.name] = write_arrays(path, stored_shapes(checkpoint, dtype), arrays)
         card = replace(card, files=files)
         _write(folder / CARD_FILE, card_bytes(card))
     return card
@@ -122,9 +131,9 @@ def left_out(results: Results) -> list[str]:
     return dropped + [f"{DATASET}: {key}" for key in results.dataset_raw if key not in _DATASET_KEYS]
 
 
-def stored_shapes(checkpoint: Checkpoint) -> Shapes:
-    """Type and shape of each tensor as it is stored: float16 if all are, else float32."""
-    types = {STORED_TYPES[tensor.dtype] for tensor in checkpoint.tensors.values()}
+def stored_shapes(checkpoint: Checkpoint, dtype: str | None = None) -> Shapes:
+    """Type and shape of each tensor as it is stored: `dtype`, else float16 if all are, else float32."""
+    types = {dtype or STORED_TYPES[tensor.dtype] for tensor in checkpoint.tensors.values()}
     dtype = types.pop() if len(types) == 1 else "F32"
     assert dtype in NUMPY_TYPES
     return {key: (dtype, tensor.shape) for key, tensor in checkpoint.tensors.items()}

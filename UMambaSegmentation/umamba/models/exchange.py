@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from umamba.errors import InputError, ModelError
@@ -41,18 +42,44 @@ def export(
         ModelError: There is no such model, or it is damaged.
         InputError: The file exists or cannot be written.
     """
+    target = check_target(file, overwrite)
+    folders = []
+    for stored in _with_first_stage(store.find(model_id)):
+        verify(stored.id, monitor)
+        folders.append(stored.folder)
+    pack_models(target, folders, monitor)
+    return target
+
+
+def check_target(file: str | os.PathLike[str], overwrite: bool) -> Path:
+    """The path of a zip file that may be written.
+
+    Raises:
+        InputError: Another suffix, no such folder, or it exists.
+    """
     target = Path(file)
     if target.suffix != ".zip":
         raise InputError(f"{target.name}: a name that ends in .zip is wanted")
+    if not target.parent.is_dir():
+        raise InputError(f"{target.name}: cannot be written, for its folder does not exist; create it first")
     if not overwrite and kind_of(target) != NOTHING:
         raise InputError(
             f"{target.name}: exists already; choose another name or allow overwriting (--overwrite)"
         )
+    return target
+
+
+def pack_models(target: Path, folders: Sequence[Path], monitor: Monitor | None = None) -> None:
+    """Write model folders, first stages first, as one zip file; it appears whole or not at all.
+
+    Raises:
+        ModelError: A folder's card is wrong.
+        InputError: The file cannot be written.
+    """
     files = []
-    for stored in _with_first_stage(store.find(model_id)):
-        verify(stored.id, monitor)
-        names = [CARD_FILE, *sorted(stored.card.files)]
-        files += [(f"{stored.id}/{name}", stored.folder / name) for name in names]
+    for folder in folders:
+        names = [CARD_FILE, *sorted(read_card(folder).files)]
+        files += [(f"{folder.name}/{name}", folder / name) for name in names]
     beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
     try:
         pack(beside, files, monitor)
@@ -61,7 +88,6 @@ def export(
         raise InputError(f"{target.name}: cannot be written ({error.strerror or error})") from None
     finally:
         beside.unlink(missing_ok=True)
-    return target
 
 
 def install(file: str | os.PathLike[str], monitor: Monitor | None = None) -> str:

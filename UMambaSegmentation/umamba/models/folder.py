@@ -126,13 +126,14 @@ def open_results(path: Path) -> Model:
     from umamba.models.results import read_results
 
     with advising(AS_WRITTEN):
-        return _of_results(read_results(path))
+        return model_of(read_results(path))
 
 
-def _of_results(results: Results) -> Model:
+def model_of(results: Results) -> Model:
+    """A model that reads its weights from the checkpoints as they lie."""
     from umamba.models.describe import default_id, describe
 
-    previous = None if results.previous is None else _of_results(results.previous)
+    previous = None if results.previous is None else model_of(results.previous)
     files = {
         f"{_FOLD_PREFIX}{fold}/{entry.path.name}": sha256_of(entry.path)
         for fold, entry in results.checkpoints.items()

@@ -15,14 +15,14 @@ from umamba.models import store
 from umamba.models.accuracy import SUMMARY, measured_accuracy
 from umamba.models.advice import AS_WRITTEN, GET_AGAIN, advising
 from umamba.models.archive import Names, check_space, unpack
-from umamba.models.card import Card, check_id, check_orientation
+from umamba.models.card import Card, check_orientation
 from umamba.models.convert import left_out, stored_bytes, write_model
-from umamba.models.describe import default_id, describe, slug
 from umamba.models.edits import CardEdits, edited
 from umamba.models.folder import DATASET, PLANS
 from umamba.models.locate import CHECKPOINTS, POSTPROCESSING
 from umamba.models.paths import FILE, kind_of
 from umamba.models.results import Results, read_results
+from umamba.models.stages import Stage, stages_of
 
 NATIVE = "native"
 _LIST_CHARACTERS = 500
@@ -80,28 +80,6 @@ class Inspection:
     report: ImportReport
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One model to be made, and how it is to be called."""
-
-    results: Results
-    id: str
-    name: str | None
-    previous: str | None
-
-    def card(self, orientation: str) -> Card:
-        """The card as the results tell it, without files."""
-        return describe(
-            self.results,
-            model_id=self.id,
-            name=self.name,
-            orientation=orientation,
-            files={},
-            previous_stage=self.previous,
-            accuracy=measured_accuracy(self.results),
-        )
-
-
 def import_(
     path: str | os.PathLike[str],
     id: str | None = None,
@@ -143,7 +121,7 @@ def import_results(
     check_orientation(orientation)
     monitor = monitor or Monitor()
     with _opened(Path(path), monitor) as results:
-        stages = _stages(results, id, name)
+        stages = stages_of(results, id, name)
         for stage in stages:
             store.check_free(stage.id)
             if edits is not None:
@@ -166,7 +144,7 @@ def inspect_results(path: str | os.PathLike[str], *, monitor: Monitor | None = N
         ModelError, InputError, Cancelled: As `import_results`.
     """
     with _opened(Path(path), monitor or Monitor()) as results:
-        stages = _stages(results, None, None)
+        stages = stages_of(results, None, None)
         report = _of_cascade([_report(stage) for stage in stages])
         return Inspection(stages[-1].card(NATIVE), report)
 
@@ -211,20 +189,7 @@ def _read_unpacked(folder: Path, name: str) -> Results:
         raise ModelError(str(error).replace(folder.name, name)) from None
 
 
-def _stages(results: Results, model_id: str | None, name: str | None) -> list[_Stage]:
-    """The models to make: one, or the two of a cascade, first stage first."""
-    dataset_name = results.plans.dataset_name
-    main = default_id(dataset_name, results.configuration.name) if model_id is None else check_id(model_id)
-    if results.previous is None:
-        return [_Stage(results, main, name, None)]
-    configuration = results.previous.configuration.name
-    first = default_id(dataset_name, configuration)
-    if model_id is not None:
-        first = check_id(f"{model_id}-{slug(configuration)}")
-    return [_Stage(results.previous, first, None, None), _Stage(results, main, name, first)]
-
-
-def _report(stage: _Stage) -> ImportReport:
+def _report(stage: Stage) -> ImportReport:
     results = stage.results
     notes = list(results.notes)
     dropped = left_out(results)
@@ -244,7 +209,7 @@ def _report(stage: _Stage) -> ImportReport:
     )
 
 
-def _store(stages: list[_Stage], orientation: str, edits: CardEdits | None, monitor: Monitor) -> list[bool]:
+def _store(stages: list[Stage], orientation: str, edits: CardEdits | None, monitor: Monitor) -> list[bool]:
     """Write every stage beside the store's models, then move them in together."""
     with store.staging() as folder, advising(GET_AGAIN):
         check_space(folder, sum(stored_bytes(stage.results) for stage in stages))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +59,12 @@ class TrainerFolder:
         return path if path.is_file() else None
 
 
-def find_trainer_folders(path: Path) -> list[TrainerFolder]:
+def find_trainer_folders(path: Path, unfinished: bool = False) -> list[TrainerFolder]:
     """All trained configurations at or below `path` (a folder of any level, or one checkpoint).
+
+    Args:
+        path: Where to look.
+        unfinished: Whether the latest checkpoint of a training that goes on will do where there is no other.
 
     Raises:
         ModelError: There is none, or the folder is no results folder at all.
@@ -72,17 +76,18 @@ def find_trainer_folders(path: Path) -> list[TrainerFolder]:
         return [_of_fold(path.parent, path)]
     if kind == NOTHING:
         raise ModelError(f"{path.name or path}: there is no such folder")
-    checkpoint = _checkpoint(path)
+    names = (*CHECKPOINTS, UNFINISHED) if unfinished else CHECKPOINTS
+    checkpoint = _checkpoint(path, names)
     if checkpoint is not None:
         return [_of_fold(path, checkpoint)]
-    found = [_read_trainer(folder) for folder in _walk(path) if _fold_folders(folder)]
+    found = [_read_trainer(folder, names) for folder in _walk(path) if _fold_folders(folder)]
     trained = [entry for entry in found if entry.folds]
     if not trained:
         wanted = " or ".join(CHECKPOINTS)
-        unfinished = any(
+        goes_on = any(
             (fold / UNFINISHED).is_file() for entry in found for fold in _fold_folders(entry.folder)
         )
-        if unfinished or (path / UNFINISHED).is_file():
+        if goes_on or (path / UNFINISHED).is_file():
             raise ModelError(
                 f"{path.name}: only {UNFINISHED} found, {wanted} wanted: the training has not finished"
             )
@@ -105,11 +110,11 @@ def _of_fold(folder: Path, checkpoint: Path) -> TrainerFolder:
     return TrainerFolder(folder.parent, {_fold_name(name.group(1)): checkpoint}, _notes(checkpoint))
 
 
-def _read_trainer(folder: Path) -> TrainerFolder:
+def _read_trainer(folder: Path, wanted: Sequence[str]) -> TrainerFolder:
     folds: dict[str, Path] = {}
     notes: list[str] = []
     for fold in _fold_folders(folder):
-        checkpoint = _checkpoint(fold)
+        checkpoint = _checkpoint(fold, wanted)
         if checkpoint is not None:
             folds[_fold_name(fold.name.removeprefix("fold_"))] = checkpoint
             notes += _notes(checkpoint)
@@ -125,8 +130,8 @@ def _notes(checkpoint: Path) -> tuple[str, ...]:
     return (f"{checkpoint.parent.name}: {checkpoint.name} taken, for there is no {CHECKPOINTS[0]}",)
 
 
-def _checkpoint(folder: Path) -> Path | None:
-    return next((folder / name for name in CHECKPOINTS if (folder / name).is_file()), None)
+def _checkpoint(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _fold_folders(folder: Path) -> list[Path]:

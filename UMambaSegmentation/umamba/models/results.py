@@ -69,14 +69,18 @@ class Results:
     notes: tuple[str, ...]
 
 
-def read_results(path: Path) -> Results:
+def read_results(path: Path, unfinished: bool = False) -> Results:
     """Read a results folder of any level, or one checkpoint.
+
+    Args:
+        path: The folder or checkpoint.
+        unfinished: Whether a training that has not finished will do.
 
     Raises:
         ModelError: No model, several models, or one that is unsafe, damaged or of an unknown kind.
     """
     with reading(path):
-        return _read(_choose(path, find_trainer_folders(path)))
+        return _read(_choose(path, find_trainer_folders(path, unfinished)))
 
 
 def _choose(path: Path, found: Sequence[TrainerFolder]) -> TrainerFolder:
