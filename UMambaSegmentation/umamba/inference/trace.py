@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from umamba.nn.mamba import Mamba
+from umamba.nn.vss import VSSBlock
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _flops(operation: str, args: tuple[Any, ...], out: Any) -> int:  # noqa: ANN
 
 
 class _ScanElements:
-    """Counts tokens x channels x states over the Mamba blocks of a network while it runs."""
+    """Counts tokens x channels x states (x paths) over a network's Mamba and VSS blocks while it runs."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.total = 0
@@ -122,6 +123,15 @@ class _ScanElements:
         for block in self._blocks:
             # Blocks are advanced piece by piece and not called, so a forward hook would see nothing.
             block.__dict__["advance"] = self._counting(block)
+        self._hooks = [
+            module.register_forward_pre_hook(self._count_paths)
+            for module in network.modules()
+            if isinstance(module, VSSBlock)
+        ]
+
+    def _count_paths(self, block: VSSBlock, arguments: tuple[torch.Tensor]) -> None:
+        tokens = arguments[0].numel() // arguments[0].shape[-1]
+        self.total += tokens * block.self_attention.A_logs.numel()
 
     def _counting(self, block: Mamba) -> Callable[..., Any]:
         advance = block.advance
@@ -135,3 +145,5 @@ class _ScanElements:
     def remove(self) -> None:
         for block in self._blocks:
             del block.__dict__["advance"]
+        for hook in self._hooks:
+            hook.remove()

@@ -18,7 +18,7 @@ from umamba.nn.lean import is_lean
 from umamba.nn.mamba import normalize_rows, without_autocast
 from umamba.nn.mamba_unet_layers import PatchEmbed, PatchExpand, PatchMerging
 from umamba.nn.network import Network
-from umamba.nn.vss import EPS, CrossScan, VSSBlock
+from umamba.nn.vss import EPS, VSSBlock
 from umamba.plans.mamba_unet import MambaUNetSizes, parse_sizes
 
 LINEAR_DEVIATION = 0.02
@@ -195,8 +195,9 @@ class _VSSUNet(nn.Module):
 def _join(linear: nn.Linear, x: Tensor, skip: Tensor) -> Tensor:
     """The linear layer over [x, skip] on the channel axis, which are never put together."""
     features = x.shape[-1]
-    joined = functional.linear(x, linear.weight[:, :features], linear.bias)
+    joined = functional.linear(x, linear.weight[:, :features])
     joined += functional.linear(skip, linear.weight[:, features:])
+    joined += linear.bias
     return joined
 
 
@@ -209,9 +210,3 @@ def _drop_path_rates(sizes: MambaUNetSizes) -> list[list[float]]:
         rates.append(spread[:depth])
         spread = spread[depth:]
     return rates
-
-
-def scan_elements(block: VSSBlock, x: Tensor) -> int:
-    """Tokens x channels x states x paths that a block's scan goes through for a map (B, *S, C)."""
-    mixer: CrossScan = block.self_attention
-    return x[..., 0].numel() * mixer.A_logs.numel()

@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from umamba.nn.mamba import normalize_rows
@@ -48,15 +47,18 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layer."""
-        sizes = [length // factor * factor for length, factor in zip(x.shape[1:-1], self.stride, strict=True)]
-        parts = []
-        for reverse in itertools.product(*(range(factor) for factor in reversed(self.stride))):
+        features = x.shape[-1]
+        sizes = [length // factor for length, factor in zip(x.shape[1:-1], self.stride, strict=True)]
+        wide = x.new_empty(x.shape[0], *sizes, self.reduction.in_features)
+        firsts = itertools.product(*(range(factor) for factor in reversed(self.stride)))
+        for index, reverse in enumerate(firsts):
             places = [
-                slice(first, size, factor)
+                slice(first, first + size * factor, factor)
                 for first, size, factor in zip(reversed(reverse), sizes, self.stride, strict=True)
             ]
-            parts.append(x[(slice(None), *places)])  # type: ignore[index]
-        merged: Tensor = self.reduction(normalize_rows(self.norm, torch.cat(parts, -1)))
+            part = x[(slice(None), *places)]  # type: ignore[index]
+            wide[..., index * features : (index + 1) * features] = part
+        merged: Tensor = self.reduction(normalize_rows(self.norm, wide))
         return merged
 
 

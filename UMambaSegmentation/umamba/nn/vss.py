@@ -101,7 +101,10 @@ class CrossScan(nn.Module):
             y = normalize_rows(self.out_norm, scanned[:, :, piece].transpose(1, 2))
             z = functional.linear(inner[:, piece], self.in_proj.weight[self.inner :])
             y *= functional.silu(z, inplace=True)
-            inner[:, piece] = rows[:, piece] + self.out_proj(y)
+            # In place throughout: on the meta device a plain sum would load PyTorch's compiler.
+            out = self.out_proj(y)
+            out += rows[:, piece]
+            inner[:, piece] = out
 
     def _piece(self, x: Tensor, floats: int) -> int:
         """How many rows of `floats` numbers a piece has."""
