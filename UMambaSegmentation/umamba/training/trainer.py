@@ -47,7 +47,7 @@ _GRADIENT_NORM = 12.0  # nnU-Net's clipping
 # Numbers that seeds are drawn for besides the epochs'.
 _SEED_OF_WEIGHTS, _SEED_OF_LOADERS = 2**31, 2**30
 # A scaled loss begins at 2**16 and is halved by each step that overflows, so 16 in a row are no fault.
-MOSTSKIPPED_IN_A_ROW = 25
+MOST_SKIPPED_IN_A_ROW = 25
 KEPT = "the last finished epoch is kept"
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -220,11 +220,11 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         self._steps_done += 1
         self._skipped += not finite
         self._skipped_in_a_row = 0 if finite else self._skipped_in_a_row + 1
-        if self._skipped_in_a_row == MOSTSKIPPED_IN_A_ROW:
+        if self._skipped_in_a_row == MOST_SKIPPED_IN_A_ROW:
             raise InputError(
-                f"the training broke down in epoch {self.current_epoch + 1}: in {MOSTSKIPPED_IN_A_ROW} steps "
-                f"in a row loss or gradient were not finite; {KEPT}. Look for NaN in the images, or go on "
-                "with --resume --precision float32"
+                f"the training broke down in epoch {self.current_epoch + 1}: in {MOST_SKIPPED_IN_A_ROW} "
+                f"steps in a row loss or gradient were not finite; {KEPT}. Look for NaN in the images, or "
+                "go on with --resume --precision float32"
             )
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
@@ -293,8 +293,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             return
         if not all(bool(torch.isfinite(weight).all()) for weight in self.network.parameters()):
             raise InputError(
-                f"the weights after epoch {self.current_epoch + 1} are not finite and not saved; {KEPT}: "
-                "go on with --resume --precision float32"
+                f"the weights after epoch {self.current_epoch + 1} are not finite and were not saved; "
+                f"{KEPT}: go on with --resume --precision float32"
             )
         save = super().save_checkpoint
         try:
