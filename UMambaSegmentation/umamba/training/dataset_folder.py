@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from umamba.errors import InputError
+from umamba.evaluation.pairs import some
 from umamba.events import Monitor
 from umamba.imaging.files import suffix_of
 from umamba.training.dataset import (
@@ -96,7 +97,7 @@ def _channel_names(
     described: Any,  # noqa: ANN401
 ) -> dict[str, str]:
     """Names by number, as dataset.json has them; without names given, by what the first image holds."""
-    count = _channel_count(next(iter(cases.values())))
+    count = _channel_count(list(cases.values()))
     if given is None and described is not None:
         return dict(described)
     if given is None:
@@ -109,16 +110,27 @@ def _channel_names(
     return {str(number): name for number, name in enumerate(given)}
 
 
-def _channel_count(files: Mapping[int, Path]) -> int:
+def _channel_count(cases: Sequence[Mapping[int, Path]]) -> int:
+    """Files of a case; where each has one, the colours of the first."""
     from umamba.imaging.read import read_image
 
-    if len(files) > 1:
-        return len(files)
-    return len(read_image(next(iter(files.values())), voxels=False))
+    most = max(len(files) for files in cases)
+    if most > 1:
+        return most
+    return len(read_image(next(iter(cases[0].values())), voxels=False))
 
 
 def _labels_found(cases: Sequence[Case], monitor: Monitor | None, processes: int) -> dict[str, int]:
     from umamba.training.dataset_check import values_of_labels
 
     values = values_of_labels(cases, monitor or Monitor(), processes)
-    return {"background": 0, **{f"label_{value}": value for value in sorted(values - {0})}}
+    found = sorted(values - {0})
+    if not found:
+        raise InputError("labels: no label map holds anything but background; there is nothing to learn")
+    if found != list(range(1, len(found) + 1)):
+        gap = next(number for number, value in enumerate(found, start=1) if value != number)
+        raise InputError(
+            f"labels: the values {some([str(value) for value in (0, *found)])} were found; nnU-Net needs 0, "
+            f"1, 2, ... without a gap: renumber the label maps ({found[gap - 1]} becomes {gap})"
+        )
+    return {"background": 0, **{f"label_{value}": value for value in found}}

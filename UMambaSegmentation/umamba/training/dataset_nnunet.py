@@ -117,7 +117,7 @@ def match(
             faults.append((name, "it has a label and no image; add the image or take the label away"))
         elif lacking := sorted(wanted - channels.keys()):
             faults.append(
-                (name, f"channel {_number(lacking[0])} is missing of {channel_count}; add its file")
+                (name, f"channel {_number(lacking[0])} of {channel_count} is missing; add its file")
             )
         elif extra := sorted(channels.keys() - wanted):
             faults.append(

@@ -55,6 +55,7 @@ class _Planning(ExperimentPlanner):  # type: ignore[misc]
     def follow(self, choice: NetworkChoice, options: PlanOptions) -> None:
         """Plan for `choice` with `options`, under a name of their own."""
         self.choice, self.options = choice, options
+        self._estimates: dict[tuple[Any, ...], float] = {}
         self.plans_identifier = choice.plans_name + options.suffix
         if options.spacing is not None:
             self.overwrite_target_spacing = [float(value) for value in options.spacing]
@@ -139,21 +140,29 @@ class _Planning(ExperimentPlanner):  # type: ignore[misc]
 
     def _batch_size(self, plan: Plan, voxels: float) -> int:
         """nnU-Net's rule: what the memory holds, of at most a share of the dataset, two at least."""
-        architecture, patch_size = plan["architecture"], plan["patch_size"]
-        estimate = self.static_estimate_VRAM_usage(
-            patch_size,
-            len(self.dataset_json["channel_names"]),
-            len(self.dataset_json["labels"]),
-            f"{self.UNet_class.__module__}.{self.UNet_class.__name__}",
-            {key: value for key, value in architecture["arch_kwargs"].items() if key != "patch_size"},
-            architecture["_kw_requires_import"],
-        )
+        patch_size = plan["patch_size"]
+        estimate = self._estimate(plan)
         flat = len(patch_size) == 2
         reference = self.UNet_reference_val_2d if flat else self.UNet_reference_val_3d
         reference *= self.UNet_vram_target_GB / self.UNet_reference_val_corresp_GB
         batch = self.UNet_reference_val_corresp_bs_2d if flat else self.UNet_reference_val_corresp_bs_3d
         share = round(voxels * self.max_dataset_covered / float(np.prod(patch_size, dtype=np.float64)))
         return int(max(min(round(reference / estimate * batch), share), self.UNet_min_batch_size))
+
+    def _estimate(self, plan: Plan) -> float:
+        """nnU-Net's measure of the memory for one patch; the search for a low resolution asks often."""
+        architecture, patch_size = plan["architecture"], plan["patch_size"]
+        key = (*patch_size, str(architecture["arch_kwargs"]["strides"]))
+        if key not in self._estimates:
+            self._estimates[key] = self.static_estimate_VRAM_usage(
+                patch_size,
+                len(self.dataset_json["channel_names"]),
+                len(self.dataset_json["labels"]),
+                architecture["network_class_name"],
+                architecture["arch_kwargs"],
+                architecture["_kw_requires_import"],
+            )
+        return self._estimates[key]
 
     def save_plans(self, plans: Plan) -> None:
         """Name the stored cases by what they depend on, and write the plans whole or not at all."""

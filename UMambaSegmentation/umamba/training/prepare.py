@@ -22,7 +22,7 @@ from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_confi
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
-from umamba.training.splits import SPLITS_FILE, check_fold, make_splits
+from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
 TRAINER = "UMambaTrainer"  # the class whose results a cascade's second stage looks for
@@ -74,16 +74,16 @@ def prepare(
     monitor = monitor or Monitor()
     choice = network_choice(network)
     check_configuration(configuration)
-    splits = make_splits(raw, split)
+    home = folders.preprocessed / raw.name
+    splits = _splits(home, raw, split)
     if fold is not None:
         check_fold(fold, splits)
-    home = folders.preprocessed / raw.name
     inventory = take_inventory(raw)
     warnings: tuple[str, ...] = ()
     if not is_known(home, inventory):
         warnings = check_dataset(raw, monitor, processes)
         write_inventory(home, inventory)
-    _keep_splits(home, splits, chosen=split is not None)
+    write_json(home / SPLITS_FILE, splits, overwrite=True)
     _list_cases(folders, raw)
     fingerprint = _fingerprint(home, raw, monitor, processes)
     plans = _plans(folders, home, choice, options)
@@ -109,20 +109,22 @@ def _list_cases(folders: TrainingFolders, raw: RawDataset) -> None:
     write_json(folders.preprocessed / raw.name / DATASET_FILE, content, overwrite=True)
 
 
-def _keep_splits(home: Path, splits: Sequence[Mapping[str, Sequence[str]]], chosen: bool) -> None:
-    """Write the folds, once: checkpoints may have been trained on them.
+def _splits(home: Path, raw: RawDataset, own: Path | None) -> Split:
+    """The folds that are there, for checkpoints may have been trained on them; else new ones.
 
     Raises:
-        InputError: Others are there, and these were asked for.
+        InputError: Others are there than a file asks for.
     """
     path = home / SPLITS_FILE
     if not path.is_file():
-        write_json(path, splits)
-    elif chosen and json.loads(path.read_text(encoding="utf-8")) != splits:
+        return make_splits(raw, own)
+    before: Split = json.loads(path.read_text(encoding="utf-8"))
+    if chooses_folds(raw, own) and before != make_splits(raw, own):
         raise InputError(
             f"{home.name}: was split into other folds before; choose another folder with -o, or leave the "
             "file with the folds away"
         )
+    return before
 
 
 def _fingerprint(home: Path, raw: RawDataset, monitor: Monitor, processes: int) -> dict[str, Any]:

@@ -23,6 +23,11 @@ _GROUPS_FILE = "groups.json"
 Split = list[dict[str, list[str]]]
 
 
+def chooses_folds(raw: RawDataset, own: Path | None = None) -> bool:
+    """Whether a file says how to split, instead of chance."""
+    return own is not None or any((raw.folder / name).is_file() for name in (*_OF_DATASET, _GROUPS_FILE))
+
+
 def make_splits(raw: RawDataset, own: Path | None = None) -> Split:
     """The folds: those of `own`, else of the dataset's splits_final.json or splits.json, else nnU-Net's.
 
