@@ -11,6 +11,7 @@ from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.training.folders import TrainingFolders
 from umamba.training.log import EpochCallback, append_line
+from umamba.training.record import write_record
 from umamba.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Job:
                     began += f"; {take_weights(trainer, self.pretrained)}"
             if trainer.local_rank == 0:
                 append_line(self.fold_folder, f"training {began}; device {device}")
+                write_record(self.fold_folder, self.schedule.steps, device)
             trainer.run_training()
 
 

@@ -1,0 +1,58 @@
+"""What a training notes of itself for the card of its model: steps of an epoch, and the machine's model."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from umamba.models.facts import RECORD
+from umamba.training.log import write_whole
+
+if TYPE_CHECKING:
+    import torch
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_CPU_MODEL = "model name"
+
+
+def write_record(folder: Path, steps_per_epoch: int, device: torch.device) -> None:
+    """Write training.json, which `umamba package` reads; a training that goes on elsewhere names both machines.
+
+    Args:
+        folder: fold_<n>.
+        steps_per_epoch: Optimiser steps of an epoch.
+        device: What it runs on; of several processes, each has one of the same kind.
+    """
+    from torch import distributed
+
+    alike = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    path = folder / RECORD
+    before = json.loads(path.read_text(encoding="utf-8"))["machine"].split("; ") if path.is_file() else []
+    name = f"{alike} x {machine(device)}" if alike > 1 else machine(device)
+    machines = "; ".join(dict.fromkeys((*before, name)))
+    text = json.dumps({"steps_per_epoch": steps_per_epoch, "machine": machines}, indent=1) + "\n"
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def machine(device: torch.device) -> str:
+    """The model of the GPU or processor, never the computer's name."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"CPU: {_processor()}"
+
+
+def _processor() -> str:
+    try:
+        for line in _CPU_INFO.read_text(encoding="utf-8").splitlines():
+            title, _, name = line.partition(":")
+            if title.strip() == _CPU_MODEL and name.strip():
+                return name.strip()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()
