@@ -7,8 +7,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from umamba.imaging.files import write_json
 from umamba.models.facts import RECORD
-from umamba.training.log import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ _CPU_MODEL = "model name"
 
 
 def write_record(folder: Path, steps_per_epoch: int, device: torch.device) -> None:
-    """Write training.json, which `umamba package` reads; a training that goes on elsewhere names both machines.
+    """Write training.json for `umamba package`; a training that goes on elsewhere names both machines.
 
     Args:
         folder: fold_<n>.
@@ -32,8 +32,7 @@ def write_record(folder: Path, steps_per_epoch: int, device: torch.device) -> No
     before = json.loads(path.read_text(encoding="utf-8"))["machine"].split("; ") if path.is_file() else []
     name = f"{alike} x {machine(device)}" if alike > 1 else machine(device)
     machines = "; ".join(dict.fromkeys((*before, name)))
-    text = json.dumps({"steps_per_epoch": steps_per_epoch, "machine": machines}, indent=1) + "\n"
-    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_json(path, {"steps_per_epoch": steps_per_epoch, "machine": machines}, overwrite=True)
 
 
 def machine(device: torch.device) -> str:
