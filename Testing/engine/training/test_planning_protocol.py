@@ -147,7 +147,7 @@ def large() -> dict[str, Any]:
     """Abdominal CT: large enough for a low resolution."""
     return {
         "spacing_after_transpose": [2.5, 0.8, 0.8],
-        "median_shape_after_resampling": [80, 430, 430],
+        "median_shape_after_resampling": [90, 480, 480],
         "labels": 3,
         "channels": 1,
         "numTraining": 50,
@@ -189,7 +189,7 @@ def test_networks_share_cases_that_are_stored_alike(large: dict[str, Any], plan:
 
 def test_width_and_batch_change_nothing_else(large: dict[str, Any], plan: Plan) -> None:
     whole = plan(large, "umamba-enc")
-    narrow = _plans(tmp_path, large, "umamba-enc", batch_size=4, base_features=8, most_features=48)
+    narrow = plan(large, "umamba-enc", batch_size=4, base_features=8, most_features=48)
     assert narrow["plans_name"] == "UMambaEncPlans_b4_w8-48"
     for name in ("2d", "3d_fullres"):
         assert _numbers(narrow, name) == _numbers(whole, name) | {"batch_size": 4}
