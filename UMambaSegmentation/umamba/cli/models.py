@@ -140,6 +140,8 @@ def _import(options: argparse.Namespace) -> tuple[list[str], Any]:
         id=options.id,
         name=options.name,
         orientation=options.orientation,
+        labels=None if options.labels is None else options.labels.split(","),
+        image_size=options.image_size,
         dry_run=options.dry_run,
     )
     for line in _import_notes(report, options.dry_run):
@@ -205,7 +207,10 @@ def _takes_model(parser: Parser) -> None:
 
 def _takes_results(parser: Parser) -> None:
     parser.add_argument(
-        "path", metavar="PATH", type=Path, help="a results folder of any level, a zip of one, or a checkpoint"
+        "path",
+        metavar="PATH",
+        type=Path,
+        help="a results folder of any level, a zip of one, a checkpoint, or a state dict of Mamba-UNet",
     )
     parser.add_argument("--id", help="its id: lower case, dashes (default: dataset and configuration)")
     parser.add_argument("--name", help="its name for people (default: the id's words)")
@@ -214,6 +219,17 @@ def _takes_results(parser: Parser) -> None:
         default="native",
         metavar="RAS|native",
         help="how all training images lay, three letters, or native (default): images are taken as they are",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="a,b,...",
+        help="of a bare state dict: names of its labels 1, 2, ... (default: numbers)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="of a bare state dict: side to which slices are brought (default: 224)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be taken, and store nothing")
 

@@ -65,13 +65,7 @@ class PlaneExporter:
             ModelError: A logit is NaN or infinite.
         """
         for index in range(planes.shape[1]):
-            plane = np.ascontiguousarray(planes[:, index])
-            if not kernels.all_finite(plane):
-                raise ModelError(
-                    "the network's output holds NaN or infinite values; the model does not fit this image "
-                    "or its weights are damaged"
-                )
-            self._held.append(plane)
+            self._held.append(checked_plane(planes[:, index]))
             self._emit()
 
     def _emit(self) -> None:
@@ -117,22 +111,46 @@ class PlaneExporter:
         """Probabilities and their entropy for one plane."""
         rows, columns = self._operators[1], self._operators[2]
         logits = kernels.resample_plane(mixed, rows, columns)
-        if self._rules.has_regions:
-            probabilities = 1 / (1 + np.exp(-logits))
-            entropy = _binary_entropy(probabilities).mean(axis=0)
-        else:
-            probabilities = np.exp(logits - logits.max(axis=0))
-            probabilities /= probabilities.sum(axis=0)
-            entropy = -(probabilities * np.log(np.maximum(probabilities, _TINY))).sum(axis=0)
-            entropy /= np.log(len(probabilities))
+        probabilities, entropy = soft_labels(logits, self._rules.has_regions)
         if self._sinks.probabilities is not None:
             self._sinks.probabilities[:, out] = probabilities
         if self._sinks.uncertainty is not None:
-            self._sinks.uncertainty[out] = np.clip(entropy, 0, 1)
+            self._sinks.uncertainty[out] = entropy
 
 
 # Keeps 0 ln 0 at 0 without a branch; the smallest normal float32.
 _TINY = np.float32(np.finfo(np.float32).tiny)
+
+
+def checked_plane(logits: np.ndarray) -> np.ndarray:
+    """A plane of logits (K, Y, X) float32 as a contiguous array.
+
+    Raises:
+        ModelError: A logit is NaN or infinite.
+    """
+    plane = np.ascontiguousarray(logits)
+    if not kernels.all_finite(plane):
+        raise ModelError(
+            "the network's output holds NaN or infinite values; the model does not fit this image or its "
+            "weights are damaged"
+        )
+    return plane
+
+
+def soft_labels(logits: np.ndarray, regions: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (K, Y, X) and their entropy (Y, X) from 0 to 1, for a plane of logits (K, Y, X) float32.
+
+    With regions every one has a probability of its own, and the entropy is their mean.
+    """
+    if regions:
+        probabilities = 1 / (1 + np.exp(-logits))
+        entropy = _binary_entropy(probabilities).mean(axis=0)
+    else:
+        probabilities = np.exp(logits - logits.max(axis=0))
+        probabilities /= probabilities.sum(axis=0)
+        entropy = -(probabilities * np.log(np.maximum(probabilities, _TINY))).sum(axis=0)
+        entropy /= np.log(len(probabilities))
+    return probabilities, np.clip(entropy, 0, 1)
 
 
 def taps_of(operator: AxisOperator) -> int:

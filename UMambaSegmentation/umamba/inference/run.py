@@ -14,7 +14,7 @@ import torch
 from umamba.errors import InputError, ModelError
 from umamba.events import Monitor
 from umamba.inference.device import Device, choose_device
-from umamba.inference.export import PlaneExporter, Sinks
+from umamba.inference.export import Sinks
 from umamba.inference.grid import (
     UINT8_LARGEST,
     empty_probabilities,
@@ -26,10 +26,11 @@ from umamba.inference.grid import (
 )
 from umamba.inference.inputs import Channel, clean, load_channels, load_model
 from umamba.inference.instances import number_instances
+from umamba.inference.pipeline import crop, exporter, preprocess_cropped
 from umamba.inference.planner import Stage, make_plan
 from umamba.inference.plausibility import plausibility_warnings
 from umamba.inference.predictor import tile_weights, tiling_for
-from umamba.inference.preprocessing import Cropped, Layout, crop, preprocess_cropped
+from umamba.inference.preprocessing import Cropped, Layout
 from umamba.inference.provenance import make_provenance
 from umamba.inference.region import IndexBox
 from umamba.inference.regions import bits_dtype, labels_of_regions
@@ -261,7 +262,7 @@ def _segment_stage(
         else None,
         regions=view(wanted["regions"]) if "regions" in wanted else None,
     )
-    exporter = PlaneExporter(layout, model.configuration, rules, sinks)
+    output = exporter(layout, model, sinks)
     monitor.step("predict", 0, tiling.tiles)
     planes = finished_planes(
         torch.from_numpy(data),
@@ -272,7 +273,7 @@ def _segment_stage(
         lambda done: monitor.step("predict", done, tiling.tiles),
     )
     for part in planes:
-        exporter.add(part.cpu().numpy())
+        output.add(part.cpu().numpy())
     return labels, wanted
 
 

@@ -12,8 +12,9 @@ import torch
 from umamba.events import Monitor
 from umamba.inference.device import choose_device
 from umamba.inference.inputs import load_channels, load_model
+from umamba.inference.pipeline import crop, preprocess_cropped
 from umamba.inference.predictor import Ensemble, tile_weights, tiling_for
-from umamba.inference.preprocessing import Preprocessed, crop, preprocess_cropped
+from umamba.inference.preprocessing import Preprocessed
 from umamba.inference.request import choose_folds, choose_mirror_axes
 from umamba.inference.slab import finished_planes
 from umamba.models.model import Model

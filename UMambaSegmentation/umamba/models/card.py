@@ -112,7 +112,7 @@ class Card:
 
     Attributes:
         orientation: Three letters (towards where i, j, k increase) or "native".
-        origin: The code that trained it: "u-mamba", "nnunetv2" or "umamba".
+        origin: The code that trained it: "u-mamba", "nnunetv2", "umamba" or "mamba-unet".
         files: SHA-256 of each file of the model's folder.
         mirror: Whether a run mirrors unless it is told otherwise.
         mirror_axes: Network axes that the training allowed to mirror.

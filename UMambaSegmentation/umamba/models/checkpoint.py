@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,52 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: The file is damaged, or holds anything that a genuine checkpoint does not.
     """
+    with _opened(path) as (records, content):
+        if not isinstance(content, dict) or "network_weights" not in content:
+            raise Refused("no 'network_weights': it is not a checkpoint of nnU-Net")
+        tensors, copies = _checked_weights(records, content["network_weights"])
+        return _interpret(path, content, tensors, copies)
+
+
+def read_state_dict(
+    path: Path, names: Callable[[Sequence[str]], Mapping[str, str]] | None = None
+) -> Checkpoint | None:
+    """The same of a bare state dict, or of one under the entry "model"; None where the file holds neither.
+
+    Args:
+        path: The file.
+        names: Gives the name under which each key is kept; None keeps the keys, without wrappers.
+
+    Returns:
+        Weights alone: every word that such a file does not say is empty, the fold is "0".
+
+    Raises:
+        ModelError: As `read_checkpoint`, and what `names` raises.
+    """
+    with _opened(path) as (records, content):
+        weights = _state_dict(content)
+        if weights is None:
+            return None
+        if names is not None:
+            known = names([str(key) for key in weights])
+            weights = {known[str(key)]: tensor for key, tensor in weights.items()}
+        tensors, copies = _checked_weights(records, weights)
+        return Checkpoint(path, "", "", "0", (), None, None, tensors, copies)
+
+
+def _state_dict(content: object) -> dict[Any, Any] | None:
+    """The dict of tensors that a file is, or that lies under its entry "model"."""
+    if not isinstance(content, dict) or "network_weights" in content:
+        return None
+    weights = content.get("model", content)
+    if isinstance(weights, dict) and any(type(value) is Tensor for value in weights.values()):
+        return weights
+    return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[dict[str, ZipInfo], object]]:
+    """The members of a checkpoint and what its pickle holds; a refusal becomes one clear line."""
     try:
         _refuse_other_formats(path)
         with open_zip(path) as archive:
@@ -90,19 +137,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
             entry = records["data.pkl"]
             if entry.file_size > MAX_PICKLE_BYTES:
                 raise Refused(f"a pickle of {entry.file_size} bytes")
-            content = read_pickle(bytes(read_member(archive, entry)))
-            if not isinstance(content, dict) or "network_weights" not in content:
-                raise Refused("no 'network_weights': it is not a checkpoint of nnU-Net")
-            tensors, copies = _fold(content["network_weights"])
-            for _, tensor in (*tensors.items(), *copies):
-                _check_record(records, tensor)
-            checkpoint = _interpret(path, content, tensors, copies)
+            yield records, read_pickle(bytes(read_member(archive, entry)))
     except Refused as refusal:
         raise ModelError(
             f"{path.name}: refused, for it holds {refusal}; nothing in it was run. Use only the checkpoint "
             "that nnU-Net or U-Mamba wrote"
         ) from None
-    return checkpoint
+
+
+def _checked_weights(
+    records: Mapping[str, ZipInfo], weights: object
+) -> tuple[dict[str, Tensor], tuple[tuple[str, Tensor], ...]]:
+    """The tensors by their stored names, each with a record of its size."""
+    tensors, copies = _fold(weights)
+    for _, tensor in (*tensors.items(), *copies):
+        _check_record(records, tensor)
+    return tensors, copies
 
 
 def read_arrays(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from umamba.errors import ModelError
 from umamba.models.card import MAX_ID_LENGTH, Accuracy, Card, CardChannel, CardLabel, CardNetwork, check_id
-from umamba.models.results import NNUNET, Results
+from umamba.models.results import MAMBA_UNET_CODE, NNUNET, Results
 from umamba.plans import Dataset
 
 # Neighbouring labels get hues this far apart (golden ratio), so that any few of them differ well.
@@ -65,15 +65,23 @@ def describe(
     generation = f", {results.generation} generation" if results.generation else ""
     cases = results.dataset_raw.get("numTraining")
     training: dict[str, Any] = {"data": _line(dataset_name), "recipe": _line(results.trainer)}
+    description = (
+        f"{results.network}{generation}, configuration {_line(configuration)}, trained by "
+        f"{_line(results.trainer)} on {_line(dataset_name)}."
+    )
+    if results.origin == MAMBA_UNET_CODE:  # its files do not say what they were trained on
+        training = {"recipe": _line(results.trainer)}
+        size = results.configuration.patch_size[0]
+        description = (
+            f"{results.network}, flat, from a bare state dict; every slice is brought to {size} x {size} "
+            "pixels as in its published scripts for ACDC."
+        )
     if type(cases) is int and cases > 0:
         training["cases"] = cases
     return Card(
         id=model_id,
         name=name or _line(f"{dataset_name}, {configuration}"),
-        description=(
-            f"{results.network}{generation}, configuration {_line(configuration)}, trained by "
-            f"{_line(results.trainer)} on {_line(dataset_name)}."
-        ),
+        description=description,
         modality=modality_of(results.dataset.channel_names),
         network=CardNetwork(results.network, results.generation, configuration, previous_stage),
         channels=tuple(CardChannel(_line(channel)) for channel in results.dataset.channel_names),

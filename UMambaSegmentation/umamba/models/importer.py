@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from umamba.models.convert import left_out, stored_bytes, write_model
 from umamba.models.edits import CardEdits, edited
 from umamba.models.folder import DATASET, PLANS
 from umamba.models.locate import CHECKPOINTS, POSTPROCESSING
+from umamba.models.mamba_unet_bare import BareOptions
 from umamba.models.paths import FILE, kind_of
 from umamba.models.results import Results, read_results
 from umamba.models.stages import Stage, stages_of
@@ -97,18 +98,23 @@ def import_results(
     name: str | None = None,
     orientation: str = NATIVE,
     edits: CardEdits | None = None,
+    labels: Sequence[str] | None = None,
+    image_size: int | None = None,
     dry_run: bool = False,
     monitor: Monitor | None = None,
 ) -> ImportReport:
     """Import a results folder of any level, a zip of one, or one checkpoint, into the user's store.
 
     Args:
-        path: Dataset folder, <Trainer>__<Plans>__<configuration>, fold folder, checkpoint, or a zip.
+        path: Dataset folder, <Trainer>__<Plans>__<configuration>, fold folder, checkpoint, a zip, or a bare
+            state dict of Mamba-UNet.
         id: The model's id; None takes the dataset's name and configuration in lower case with dashes. The
             first stage of a cascade gets its own default, or `id` with its configuration's name behind.
         name: What a person reads; None takes dataset and configuration.
         orientation: Three letters, as the training images lay, or "native" for nnU-Net's behaviour.
         edits: What a person changes in the card; of a cascade in both cards.
+        labels, image_size: For a bare state dict, which says neither: names of the values 1, 2, ..., and the
+            side in pixels to which slices are brought (224).
         dry_run: Only say what would be taken.
         monitor: Progress and cancel.
 
@@ -120,7 +126,9 @@ def import_results(
     """
     check_orientation(orientation)
     monitor = monitor or Monitor()
-    with _opened(Path(path), monitor) as results:
+    given = labels is not None or image_size is not None
+    bare = BareOptions(labels, image_size) if given else None
+    with _opened(Path(path), monitor, bare) as results:
         stages = stages_of(results, id, name)
         for stage in stages:
             store.check_free(stage.id)
@@ -150,17 +158,17 @@ def inspect_results(path: str | os.PathLike[str], *, monitor: Monitor | None = N
 
 
 @contextmanager
-def _opened(path: Path, monitor: Monitor) -> Iterator[Results]:
+def _opened(path: Path, monitor: Monitor, bare: BareOptions | None = None) -> Iterator[Results]:
     """What was trained; of a zip its content lies in the store's staging folder meanwhile."""
     with ExitStack() as stack:
         if path.suffix == ".zip" and kind_of(path) == FILE:
             folder = stack.enter_context(store.staging())
             with advising(AS_WRITTEN):
                 unpack(path, folder, _choose, monitor)
-                results = _read_unpacked(folder, path.name)
+                results = _read_unpacked(folder, path.name, bare)
         else:
             with advising(AS_WRITTEN):
-                results = read_results(path)
+                results = read_results(path, bare=bare)
         monitor.check()
         yield results
 
@@ -182,9 +190,9 @@ def _choose(names: Names) -> Names:
     return chosen
 
 
-def _read_unpacked(folder: Path, name: str) -> Results:
+def _read_unpacked(folder: Path, name: str, bare: BareOptions | None) -> Results:
     try:
-        return read_results(folder)
+        return read_results(folder, bare=bare)
     except ModelError as error:
         raise ModelError(str(error).replace(folder.name, name)) from None
 

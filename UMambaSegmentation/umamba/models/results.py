@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umamba.errors import ModelError
+from umamba.errors import InputError, ModelError
 from umamba.models.checkpoint import Checkpoint, read_checkpoint
 from umamba.models.locate import (
     DATASET,
@@ -17,7 +17,8 @@ from umamba.models.locate import (
     find_trainer_folders,
     postprocessing_files,
 )
-from umamba.models.paths import reading
+from umamba.models.mamba_unet_bare import BareModel, BareOptions, read_bare
+from umamba.models.paths import FILE, kind_of, reading
 from umamba.plans import (
     NETWORK_CLASSES,
     Configuration,
@@ -27,13 +28,14 @@ from umamba.plans import (
     parse_dataset,
     parse_plans,
 )
-from umamba.plans.architecture import BOT, ENC, PLAIN, RESIDUAL
+from umamba.plans.architecture import BOT, ENC, MAMBA_UNET, PLAIN, RESIDUAL
 
-U_MAMBA, NNUNET, OURS = "u-mamba", "nnunetv2", "umamba"
+U_MAMBA, NNUNET, OURS, MAMBA_UNET_CODE = "u-mamba", "nnunetv2", "umamba", "mamba-unet"
 # Trainers of U-Mamba's fork, whose plans do not name the network.
 _FORK_TRAINER = "nnUNetTrainerUMamba"
 _FORK_NETWORKS = {"nnUNetTrainerUMambaBot": BOT, "nnUNetTrainerUMambaEnc": ENC}
 _OUR_TRAINER = "UMambaTrainer"
+BARE_SUFFIX = ".pth"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Results:
         configuration: The one that was trained.
         network, generation: As `umamba.nn.build` takes them.
         trainer: nnU-Net's trainer class, a name only.
-        origin: The code that trained it: "u-mamba", "nnunetv2" or "umamba".
+        origin: The code that trained it: "u-mamba", "nnunetv2", "umamba" or "mamba-unet".
         mirror_axes: Axes that the training allowed to mirror.
         checkpoints: By fold: "0", "1", ... before "all".
         previous: The first stage of a cascade, or None.
@@ -69,18 +71,59 @@ class Results:
     notes: tuple[str, ...]
 
 
-def read_results(path: Path, unfinished: bool = False) -> Results:
-    """Read a results folder of any level, or one checkpoint.
+def read_results(path: Path, unfinished: bool = False, bare: BareOptions | None = None) -> Results:
+    """Read a results folder of any level, one checkpoint, or a bare state dict of Mamba-UNet.
 
     Args:
-        path: The folder or checkpoint.
+        path: The folder or file.
         unfinished: Whether a training that has not finished will do.
+        bare: What a bare state dict does not say; None takes the published values.
 
     Raises:
         ModelError: No model, several models, or one that is unsafe, damaged or of an unknown kind.
+        InputError: `bare` for a model that is none, or that does not fit it.
     """
     with reading(path):
-        return _read(_choose(path, find_trainer_folders(path, unfinished)))
+        if path.suffix == BARE_SUFFIX and kind_of(path) == FILE:
+            found = read_bare(path, bare or BareOptions())
+            if found is not None:
+                return _of_bare(found)
+        chosen = _choose(path, find_trainer_folders(path, unfinished))
+        if bare is not None:
+            raise InputError(
+                f"{path.name or path}: labels and image_size are for bare state dicts; this one says its own"
+            )
+        return _read(chosen)
+
+
+def _of_bare(bare: BareModel) -> Results:
+    """A bare state dict as one fold of the configuration that its shapes tell."""
+    from umamba.models.strict import check_shapes
+
+    path = bare.checkpoint.path
+    plans, dataset = parse_plans(bare.plans), parse_dataset(bare.dataset)
+    configuration = plans.configuration(bare.checkpoint.configuration)
+    source = "of the sizes that its other tensors have"
+    check_shapes(configuration, dataset, MAMBA_UNET, None, bare.checkpoint.shapes, path.name, source)
+    size = configuration.patch_size[0]
+    return Results(
+        folder=path.parent,
+        plans=plans,
+        dataset=dataset,
+        plans_raw=bare.plans,
+        dataset_raw=bare.dataset,
+        configuration=configuration,
+        network=MAMBA_UNET,
+        generation=None,
+        trainer=bare.checkpoint.trainer,
+        origin=MAMBA_UNET_CODE,
+        mirror_axes=(),
+        checkpoints={bare.checkpoint.fold: bare.checkpoint},
+        previous=None,
+        notes=(
+            f"a bare state dict: slices go in at {size} x {size} pixels, as in the published ACDC scripts",
+        ),
+    )
 
 
 def _choose(path: Path, found: Sequence[TrainerFolder]) -> TrainerFolder:

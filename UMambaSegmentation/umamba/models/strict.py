@@ -20,6 +20,7 @@ def check_shapes(
     generation: str | None,
     shapes: Mapping[str, tuple[int, ...]],
     where: str,
+    source: str = "of the plans",
 ) -> None:
     """Build the network on torch's meta device and compare every key and shape.
 
@@ -28,6 +29,7 @@ def check_shapes(
         network, generation: Its class, as `umamba.nn.build` takes them.
         shapes: Shape of each weight by its key, duplicates folded.
         where: The file's name, for errors.
+        source: Where the network's sizes come from, for errors.
 
     Raises:
         ModelError: A tensor is missing, unknown or of a wrong shape.
@@ -55,7 +57,7 @@ def check_shapes(
     ]
     said = [f"{len(keys)} tensors {what} ({_some(keys)})" for what, keys in faults if keys]
     if said:
-        raise ModelError(f"{where}: does not fit the {network} of the plans: {'; '.join(said)}")
+        raise ModelError(f"{where}: does not fit the {network} {source}: {'; '.join(said)}")
 
 
 def _some(keys: list[str]) -> str:

@@ -22,6 +22,9 @@ _RESAMPLING_METHODS = {
     "resample_torch_fornnunet": "torch",  # nnunetv2: torch, linear, separate z
     "no_resampling_hack": "none",
 }
+# What happens to an image before and after the network: nnU-Net's steps, or Mamba-UNet's for ACDC (every
+# slice to the size of the patch and its labels back, by the nearest pixel).
+NNUNET_STEPS, ACDC_STEPS = "nnunet", "acdc"
 MAX_PATCH_AXIS = 4_096
 MAX_PATCH_VOXELS = 2**28
 
@@ -57,6 +60,8 @@ class Configuration:
         architecture: The network.
         previous_stage: Name of the configuration whose label map is a further input, or None.
         batch_size: Of the training, kept for information.
+        steps: "nnunet" or "acdc"; with the latter `spacing`, `normalization` and the resampling rules mean
+            nothing.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Configuration:
     architecture: Architecture
     previous_stage: str | None
     batch_size: int
+    steps: str = NNUNET_STEPS
 
     @property
     def axes(self) -> int:
@@ -126,7 +132,21 @@ def parse_configuration(raw: Mapping[str, Any], name: str) -> Configuration:
         architecture=architecture,
         previous_stage=None if previous is None else fields.text(previous, f"{where}: previous_stage"),
         batch_size=fields.integer(raw.get("batch_size", 2), f"{where}: batch_size", 1, 100_000),
+        steps=_steps(raw.get("preprocessing", NNUNET_STEPS), len(patch), where),
     )
+
+
+def _steps(value: object, axes: int, where: str) -> str:
+    name = fields.text(value, f"{where}: preprocessing")
+    if name not in (NNUNET_STEPS, ACDC_STEPS):
+        raise ModelError(
+            f"{where}: the preprocessing {name[:80]!r} is not known here ({NNUNET_STEPS}, {ACDC_STEPS} are)"
+        )
+    if name == ACDC_STEPS and axes != 2:
+        raise ModelError(
+            f"{where}: the preprocessing {ACDC_STEPS!r} is for flat patches, this one has {axes} axes"
+        )
+    return name
 
 
 def _scheme(value: object, where: str) -> str:
