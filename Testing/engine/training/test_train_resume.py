@@ -39,14 +39,16 @@ def in_a_step():
     return Monitor(lambda progress: die() if progress.done == 3 else None)
 
 def while_writing():
-    save, calls = torch.save, []
+    save, checkpoint = torch.save, trainer.UMambaTrainer.save_checkpoint
     def half(content, path):
         save(content, path)
-        calls.append(path)
-        if "latest" in path and content["current_epoch"] == 2:
-            os.truncate(path, os.path.getsize(path) // 2)
-            die()
-    torch.save = half
+        os.truncate(path, os.path.getsize(path) // 2)
+        die()
+    def watched(self, filename):
+        if "latest" in filename and self.current_epoch == 1:
+            torch.save = half
+        checkpoint(self, filename)
+    trainer.UMambaTrainer.save_checkpoint = watched
 
 def between_checkpoint_and_figures():
     write = trainer.write_progress
@@ -132,7 +134,7 @@ def test_a_killed_training_ends_with_the_same_bits(killed, whole, checkpoint_of,
     assert [entry["epoch"] for entry in untimed] == [1, 2, 3]
     rates = [entry["learning_rate"] for entry in untimed]
     assert rates == [1e-2 * (1 - epoch / 3) ** 0.9 for epoch in range(3)]
-    assert not list(final.parent.glob("*.writing"))
+    assert not list(final.parent.glob(".umamba-*"))
     assert not (final.parent / "checkpoint_latest.pth").exists()
 
 
@@ -167,13 +169,13 @@ def test_a_full_disk_leaves_the_epoch_before(tiny, checkpoint_of) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILE_BYTES, limits[1]))
 
     try:
-        with pytest.raises(InputError, match=r"of epoch 2 could not be written: .*make room.*--resume"):
+        with pytest.raises(InputError, match=r"checkpoint of epoch 2 could not be written .*make room.*--resume"):
             tiny.train(SCHEDULE, on_epoch=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert full == [1]
     assert checkpoint_of(tiny.fold_folder / "checkpoint_latest.pth")["current_epoch"] == 1
-    assert not list(tiny.fold_folder.glob("*.writing"))
+    assert not list(tiny.fold_folder.glob(".umamba-*"))
 
 
 def test_a_checkpoint_that_names_code_is_not_resumed(tiny) -> None:
@@ -186,7 +188,7 @@ def test_a_checkpoint_that_names_code_is_not_resumed(tiny) -> None:
 
 def test_leftovers_of_a_killed_writer_go(tiny) -> None:
     tiny.fold_folder.mkdir(parents=True)
-    leftover = tiny.fold_folder / "checkpoint_latest.pth.writing"
+    leftover = tiny.fold_folder / ".umamba-0123456789ab.pth"
     leftover.write_bytes(b"half")
     tiny.train(Schedule(epochs=1, steps=1, validation_steps=1))
     assert not leftover.exists()

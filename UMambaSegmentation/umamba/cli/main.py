@@ -30,13 +30,13 @@ COMMANDS = {
     "plan": "say what a run would take, and how, without running",
     "models": "list, show, import, export, install, remove and verify models",
     "package": "make one file of a trained model",
+    "train": "train a model on images and labels",
     "evaluate": "compare segmentations with references",
     "doctor": "say what works on this computer, and how fast",
     "worker": "the process behind the 3D Slicer panel: JSON lines over its pipes",
 }
 LATER = {
     "batch": "segment many images",
-    "train": "train a model",
 }
 
 

@@ -15,7 +15,7 @@ SIGNED_OPTIONS = ("--roi", "--around")
 # Options that stand alone: every other one is followed by its value, so that word is never the command.
 FLAGS = (
     *("--json", "--quiet", "--debug", "--overwrite", "--mirror", "--no-mirror", "--dry-run"),
-    *("--instances", "--allow-missing"),
+    *("--instances", "--allow-missing", "--resume"),
     *("--measure", "--no-measure", "--allow-unfinished"),
 )
 HELP = ("-h", "--help")

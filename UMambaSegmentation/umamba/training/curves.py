@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
-from umamba.training.log import EpochRecord, write_whole
+from umamba.imaging.files import atomic_write
+from umamba.training.log import EpochRecord
 
 Rgb = tuple[int, int, int]
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -75,7 +76,8 @@ def draw_curves(path: Path, records: Sequence[EpochRecord]) -> None:
         sheet.text((_across(epoch, len(records)), top + FOOT / 4), str(epoch), "ma")
     sheet.text((WIDTH - MARGIN, top + FOOT / 4 + TEXT_SIZE), f"epoch, of {records[-1].epochs}", "ra")
     small = canvas.resize((WIDTH, height), Picture.Resampling.LANCZOS)
-    write_whole(path, lambda beside: small.save(beside, format="PNG"))
+    with atomic_write(path, overwrite=True) as beside:
+        small.save(beside, format="PNG")
 
 
 class _Sheet:

@@ -121,8 +121,6 @@ def _process(rank: int, job: Job, devices: Sequence[str], meeting: str, threads:
     torch.set_num_threads(threads)
     device = torch.device(devices[rank])
     try:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
         backend = "nccl" if device.type == "cuda" and distributed.is_nccl_available() else "gloo"
         distributed.init_process_group(backend, init_method=meeting, world_size=len(devices), rank=rank)
         reporting = rank == 0

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from umamba.imaging.files import write_json
 
 LOG, PROGRESS, CURVES = "training.log", "progress.json", "progress.png"
 SKIPPED = "skipped_steps"  # our list beside those of nnU-Net's log
@@ -112,8 +113,8 @@ def append_line(folder: Path, text: str) -> None:
 
 def write_progress(folder: Path, records: Sequence[EpochRecord]) -> None:
     """Write progress.json: {"epochs": [...]}, one entry for each finished epoch."""
-    text = json.dumps({"epochs": [record.as_dict() for record in records]}, indent=1, allow_nan=False)
-    write_whole(folder / PROGRESS, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    content = {"epochs": [record.as_dict() for record in records]}
+    write_json(folder / PROGRESS, content, overwrite=True)
 
 
 def read_progress(folder: Path) -> list[EpochRecord]:
@@ -122,26 +123,3 @@ def read_progress(folder: Path) -> list[EpochRecord]:
     if not path.is_file():
         return []
     return [EpochRecord(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["epochs"]]
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, bring it to the disk, and put it in place in one step.
-
-    Killed at any moment, there is the old file or the new one, and never a part. After an error the old one
-    stays and nothing lies beside it.
-    """
-    beside = path.with_name(f"{path.name}.writing")
-    try:
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # so that the new name, too, outlives a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

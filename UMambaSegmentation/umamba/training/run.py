@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from umamba.errors import InputError
 from umamba.events import Monitor
+from umamba.plans import parse_plans
 from umamba.training.folders import TrainingFolders
 from umamba.training.log import EpochCallback, append_line
 from umamba.training.record import write_record
@@ -69,10 +70,15 @@ class Job:
 
     def run(self, device: torch.device, monitor: Monitor, on_epoch: EpochCallback | None) -> None:
         """Train in this process, which may be one of several."""
+        import torch
+
         from umamba.training.pretrained import take_weights
         from umamba.training.trainer import UMambaTrainer
 
         plans = {**self.plans(), "continue_training": False}
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            torch.backends.cudnn.benchmark = True  # as nnU-Net; patches are all of one size
         with self.folders.activate(self.processes):
             trainer = UMambaTrainer(plans, self.configuration, self.fold, self.dataset(), device)
             trainer.follow(self.schedule, monitor, on_epoch)
@@ -131,19 +137,26 @@ def train(
     """
     require_nnunet()
     job = Job(folders, name, plans_name, configuration, fold, schedule, processes, pretrained)
-    batch_size = job.plans()["configurations"][configuration].get("batch_size", devices)
+    return train_job(job, device, devices, monitor or Monitor(), on_epoch)
+
+
+def train_job(
+    job: Job, device: str, devices: int, monitor: Monitor, on_epoch: EpochCallback | None = None
+) -> Path:
+    """As `train`, of a job."""
+    batch_size = parse_plans(job.plans()).configuration(job.configuration).batch_size
     if batch_size < devices:
         raise InputError(
             f"--devices {devices}: a batch has {batch_size} patches, at least one for each device is needed; "
             f"take --devices {batch_size} or --batch-size {devices}"
         )
-    monitor = monitor or Monitor()
     from umamba.training.trainer import FINAL
 
     if devices > 1:
         from umamba.training.ddp import train_together
 
-        names = [f"{device}:{number}" if device == "cuda" else device for number in range(devices)]
+        kind = device.partition(":")[0]
+        names = [f"{kind}:{number}" if kind == "cuda" else kind for number in range(devices)]
         train_together(job, names, monitor, on_epoch)
     else:
         import torch

@@ -22,6 +22,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from umamba.errors import InputError
 from umamba.events import Monitor
+from umamba.imaging.files import MEGABYTE, atomic_write
 from umamba.models.checkpoint import read_checkpoint
 from umamba.training import ddp
 from umamba.training.curves import draw_curves
@@ -34,7 +35,6 @@ from umamba.training.log import (
     defined,
     records_of,
     write_progress,
-    write_whole,
 )
 from umamba.training.memory import saying_what_lacks_memory
 from umamba.training.processes import EndWithParent
@@ -48,6 +48,7 @@ _GRADIENT_NORM = 12.0  # nnU-Net's clipping
 _SEED_OF_WEIGHTS, _SEED_OF_LOADERS = 2**31, 2**30
 # A scaled loss begins at 2**16 and is halved by each step that overflows, so 16 in a row are no fault.
 MOST_SKIPPED_IN_A_ROW = 25
+HIDDEN = ".umamba-"  # how `atomic_write` calls what is not whole yet
 KEPT = "the last finished epoch is kept"
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -296,13 +297,13 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
                 f"the weights after epoch {self.current_epoch + 1} are not finite and were not saved; "
                 f"{KEPT}: go on with --resume --precision float32"
             )
-        save = super().save_checkpoint
         try:
-            write_whole(Path(filename), lambda path: save(str(path)))
-        except (OSError, RuntimeError) as error:  # PyTorch's writer gives a RuntimeError
+            with atomic_write(filename, overwrite=True) as beside:
+                super().save_checkpoint(str(beside))
+        except (InputError, RuntimeError) as error:  # PyTorch's writer gives a RuntimeError
             raise InputError(
-                f"{Path(filename).name} of epoch {self.current_epoch + 1} could not be written: "
-                f"{_why(error, self._folder)}; {KEPT}: make room, then go on with --resume"
+                f"the checkpoint of epoch {self.current_epoch + 1} could not be written "
+                f"({_why(error, filename)}); {KEPT}: make room, then go on with --resume"
             ) from error
 
     def resume(self) -> bool:
@@ -311,8 +312,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         Raises:
             ModelError: The checkpoint is damaged, or holds what no training writes; nothing in it was run.
         """
-        for leftover in self._folder.glob("*.writing"):
-            if self.local_rank == 0:
+        if self.local_rank == 0:
+            for leftover in self._folder.glob(f"{HIDDEN}*"):  # of a writer that was killed
                 leftover.unlink(missing_ok=True)
         for name in (LATEST, FINAL):
             checkpoint = self._folder / name
@@ -345,8 +346,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         torch.manual_seed(seed)
 
 
-def _why(error: Exception, folder: Path) -> str:
+def _why(error: Exception, path: str) -> str:
     """What the system said; PyTorch's writer does not pass it on, so the room that is left."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB are left on the disk"
+    if isinstance(error, InputError):
+        return str(error).partition(";")[0]
+    return f"{shutil.disk_usage(Path(path).parent).free / MEGABYTE:.0f} MB are free on the disk"

@@ -1,0 +1,159 @@
+"""What a training was asked to be, kept beside its checkpoints, so that it can go on as the same one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from umamba.errors import InputError
+from umamba.imaging.files import write_json
+from umamba.training.folders import TrainingFolders
+from umamba.training.log import read_progress
+from umamba.training.schedule import EPOCHS, STEPS
+
+SETTINGS = "settings.json"
+_FINISHED = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices that make one training another than the next, by the names of their options.
+
+    Attributes:
+        network, configuration: As `umamba.training.prepare` takes them.
+        fold: "0", "1", ... or "all".
+        epochs, steps, seed, precision: Of the schedule.
+        batch_size, features: What was chosen instead of the planner's choice; `features` as "16" or "16-128".
+        labels, channels: Names for a plain folder, "liver=1,spleen=2" and "CT".
+        pretrained: The model that the first weights came from: its id or folder.
+    """
+
+    network: str = "umamba-bot"
+    configuration: str = "3d_fullres"
+    fold: str = "0"
+    epochs: int = EPOCHS
+    steps: int = STEPS
+    seed: int = 0
+    precision: str = "auto"
+    batch_size: int | None = None
+    features: str | None = None
+    labels: str | None = None
+    channels: str | None = None
+    pretrained: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.configuration} fold {self.fold}"
+
+    def differences(self, asked: Mapping[str, Any]) -> list[str]:
+        """What was asked for and is otherwise here, as texts."""
+        return [
+            f"--{name.replace('_', '-')} {value} (it has {getattr(self, name) or 'none'})"
+            for name, value in asked.items()
+            if value != getattr(self, name)
+        ]
+
+    def same_place(self, other: Settings) -> bool:
+        """Whether both would train in the same folder."""
+        return all(getattr(self, name) == getattr(other, name) for name in PLACE)
+
+
+# The options that decide in which folder a training lies.
+PLACE = ("network", "configuration", "fold", "batch_size", "features")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A training that was begun.
+
+    Attributes:
+        settings: What it was asked to be.
+        folder: Of the fold, with its checkpoints.
+    """
+
+    settings: Settings
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last epoch is done."""
+        return (self.folder / _FINISHED).is_file()
+
+    def __str__(self) -> str:
+        epochs = self.settings.epochs
+        done = epochs if self.finished else len(read_progress(self.folder))
+        return f"{self.settings} ({done} of {epochs} epochs done)"
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Keep the settings in a fold's folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / SETTINGS, asdict(settings), overwrite=True)
+
+
+def begun_trainings(folders: TrainingFolders) -> list[Begun]:
+    """Every training that was begun in these folders by `umamba train`."""
+    return sorted(_read(folders), key=str)
+
+
+def _read(folders: TrainingFolders) -> Iterator[Begun]:
+    known = {field.name for field in fields(Settings)}
+    for path in folders.results.glob(f"*/*/fold_*/{SETTINGS}"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            settings = Settings(**{key: value for key, value in content.items() if key in known})
+        except (OSError, ValueError, AttributeError):
+            continue  # not of `umamba train`
+        yield Begun(settings, path.parent)
+
+
+def new_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Settings:
+    """The settings of a new training.
+
+    Args:
+        folders: Where it will lie.
+        asked: The options that were given, by the names of `Settings`.
+
+    Raises:
+        InputError: It was begun before.
+    """
+    settings = Settings(**asked)
+    for begun in begun_trainings(folders):
+        if begun.settings.same_place(settings):
+            raise InputError(
+                f"{folders.root}: has a training of {begun} already; add --resume to go on with it, or begin "
+                "anew in another folder"
+            )
+    return settings
+
+
+def begun_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Begun:
+    """The training to go on with: the one of these options, or the only unfinished one.
+
+    Raises:
+        InputError: There is none, there are several, or it has other settings than those asked for.
+    """
+    everything = begun_trainings(folders)
+    if not everything:
+        raise InputError(f"{folders.root}: --resume, but no training was begun there; leave --resume away")
+    chosen = {name: value for name, value in asked.items() if name in PLACE}
+    found = [begun for begun in everything if not begun.settings.differences(chosen)]
+    if len(found) > 1:
+        found = [begun for begun in found if not begun.finished] or found
+    if len(found) > 1:
+        which = "choose one by --network, --configuration, --fold, --batch-size or --features"
+        raise InputError(f"{folders.root}: has several trainings, {which}: {'; '.join(map(str, found))}")
+    if not found:
+        there = "; ".join(map(str, everything))
+        if len(everything) == 1:
+            there += f", not with {', '.join(everything[0].settings.differences(chosen))}"
+        raise InputError(f"{folders.root}: no training of these options was begun there, only {there}")
+    differences = found[0].settings.differences(asked)
+    if differences:
+        raise InputError(
+            f"the training of {found[0]} was begun with other settings than {', '.join(differences)}; leave "
+            "these options away, or begin anew in another folder"
+        )
+    return found[0]
