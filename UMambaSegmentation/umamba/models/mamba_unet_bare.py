@@ -63,6 +63,8 @@ def read_bare(path: Path, options: BareOptions) -> BareModel | None:
         if checkpoint is None:
             return None
         found = read_sizes(checkpoint.shapes)
+        if found.classes < 2:
+            raise ModelError("the weights have one class; a background and one label at least are wanted")
     except ModelError as error:
         if str(error).startswith(path.name):
             raise
@@ -141,8 +143,6 @@ def _checked_size(size: int, sizes: MambaUNetSizes) -> int:
 
 
 def _checked_labels(labels: Sequence[str] | None, classes: int) -> list[str]:
-    if classes < 2:
-        raise ModelError(f"the weights have {classes} class; a background and one label at least are wanted")
     if labels is None:
         return [f"label {value}" for value in range(1, classes)]
     names = [label.strip() for label in labels]
