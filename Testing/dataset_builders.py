@@ -52,15 +52,21 @@ def image_voxels(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def nnunet_dataset(
-    folder: Path, names: Sequence[str], *, channels: int = 1, shape: tuple[int, ...] = SIZE, **changes: Any
+    folder: Path,
+    names: Sequence[str],
+    *,
+    channels: int = 1,
+    shape: tuple[int, ...] = SIZE,
+    spacing: Sequence[float] = (1.0, 1.0, 2.0),
+    **changes: Any,
 ) -> Path:
     """nnU-Net's raw layout with volumes; `changes` replace fields of dataset.json (None: left out)."""
     for seed, name in enumerate(names):
         labels = label_voxels(seed, shape)
-        write_volume(folder / "labelsTr" / f"{name}.nii.gz", labels)
+        write_volume(folder / "labelsTr" / f"{name}.nii.gz", labels, spacing)
         for channel in range(channels):
             voxels = image_voxels(labels, 100 * channel + seed)
-            write_volume(folder / "imagesTr" / f"{name}_{channel:04d}.nii.gz", voxels)
+            write_volume(folder / "imagesTr" / f"{name}_{channel:04d}.nii.gz", voxels, spacing)
     described = {
         **DESCRIPTION,
         "channel_names": {str(channel): f"MR{channel}" for channel in range(channels)},

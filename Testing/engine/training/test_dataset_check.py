@@ -161,6 +161,17 @@ def test_pictures_that_training_would_see_otherwise_are_refused(tmp_path: Path) 
     assert _refusal(folder).startswith("case b: b.png")
 
 
+def test_flat_nifti_must_be_packed_for_nnunet(tmp_path: Path) -> None:
+    folder = nnunet_dataset(tmp_path / "data", NAMES, shape=(14, 12), spacing=(1.0, 1.0))
+    assert check_dataset(open_dataset(folder)) == ()
+    for path in sorted(folder.rglob("*.nii.gz")):
+        SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(path).removesuffix(".gz"))
+        path.unlink()
+    described = (folder / "dataset.json").read_text(encoding="utf-8").replace(".nii.gz", ".nii")
+    (folder / "dataset.json").write_text(described, encoding="utf-8")
+    assert _refusal(folder).startswith("case a: a_0000.nii: is flat")
+
+
 def test_coloured_label_pictures_are_refused(tmp_path: Path) -> None:
     folder = picture_folder(tmp_path / "data", NAMES)
     (folder / "labels.json").write_text('{"core": 1, "rim": 2}', encoding="utf-8")

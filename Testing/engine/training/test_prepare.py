@@ -18,7 +18,6 @@ from umamba import Cancelled, InputError
 from umamba.events import Monitor, Progress
 from umamba.training import TrainingFolders
 from umamba.training.dataset import open_dataset
-from umamba.training.networks import NETWORKS
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare import Prepared, prepare
 
@@ -370,8 +369,7 @@ def test_unknown_names_are_answered_with_the_known_ones(
 
 
 def test_the_trainer_that_a_cascade_looks_for_is_ours() -> None:
-    from umamba.training import prepare as module
+    from umamba.training.run import TRAINER
     from umamba.training.trainer import UMambaTrainer
 
-    assert UMambaTrainer.__name__ == module.TRAINER
-    assert all(choice.name == name for name, choice in NETWORKS.items())
+    assert UMambaTrainer.__name__ == TRAINER

@@ -128,9 +128,12 @@ def _read_images(case: Case, channel_count: int) -> list[Image]:
     images: list[Image] = []
     for path in case.images:
         found = read_image(path, voxels=False)
-        natural = suffix_of(path) in NATURAL_ENDINGS
-        if natural:
+        if suffix_of(path) in NATURAL_ENDINGS:
             _check_natural(path, found)
+        elif suffix_of(path) == ".nii" and found[0].geometry.axes == 2:
+            raise InputError(
+                f"{path.name}: is flat, and nnU-Net reads flat NIfTI packed only; save as .nii.gz"
+            )
         elif len(found) > 1:
             raise InputError(
                 f"{path.name}: holds {len(found)} channels; save each as a file of its own, _0000, _0001, ..."

@@ -22,10 +22,10 @@ from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_confi
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
+from umamba.training.run import TRAINER
 from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
-TRAINER = "UMambaTrainer"  # the class whose results a cascade's second stage looks for
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def prepare(
     if not is_known(home, inventory):
         warnings = check_dataset(raw, monitor, processes)
         write_inventory(home, inventory)
-    write_json(home / SPLITS_FILE, splits, overwrite=True)
+    if not (home / SPLITS_FILE).is_file():
+        write_json(home / SPLITS_FILE, splits)
     _list_cases(folders, raw)
     fingerprint = _fingerprint(home, raw, monitor, processes)
     plans = _plans(folders, home, choice, options)
