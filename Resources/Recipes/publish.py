@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundled model: `python publish.py hippocampus_mr DATA WORK TARGET --steps N ...`.
+"""From a checkpoint to a bundled model: `python publish.py RECIPE DATA WORK RESULTS TARGET --steps N ...`.
 
 Measures the model with `umamba.segment` on the cases held out by its recipe, rounds the weights to half
 precision where that leaves the measured figures as they are, and writes the model's folder.
@@ -10,12 +10,14 @@ import argparse
 import importlib
 import json
 import shutil
+import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipe import Recipe, Scores
 
 import umamba
 from umamba.models.accuracy import MEAN_OF_ALL, entries
@@ -30,68 +32,74 @@ RECIPES = Path(__file__).resolve().parent
 LICENSE = "LICENSE"
 
 
-def measure(model: Path, cases: Sequence[Case], values: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Dice of each case and label, (cases, labels), and the label maps, by `umamba.segment`."""
+def measure(
+    model: Path, recipe: Recipe, data: Path, cases: Sequence[Case], keys: Mapping[int, str]
+) -> tuple[list[Scores], list[np.ndarray]]:
+    """The recipe's figures of each case, and the maps, by `umamba.segment`."""
     import SimpleITK
 
     opened = umamba.models.get(model)
     rows, maps = [], []
     for case in cases:
         found = umamba.segment(list(case.images), opened).labels
-        wanted = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(case.label)))
-        both = [((found == value) & (wanted == value)).sum() for value in values]
-        sizes = [(found == value).sum() + (wanted == value).sum() for value in values]
-        rows.append([2 * b / s if s else 1.0 for b, s in zip(both, sizes, strict=True)])
+        wanted = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(recipe.reference(data, case))))
+        rows.append(recipe.score(found, wanted.reshape(found.shape), case, keys))
         maps.append(found)
-    return np.array(rows), maps
+    return rows, maps
+
+
+def columns_of(recipe: Recipe, rows: Sequence[Scores]) -> dict[str, list[float]]:
+    """The figures by what they are of; with the mean of each case where that says something."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    if recipe.has_mean and len(columns) > 1:
+        columns[MEAN_OF_ALL] = [statistics.fmean(row.values()) for row in rows]
+    return columns
 
 
 def publish(options: argparse.Namespace) -> None:
     """Measure, round, describe, write."""
-    recipe = importlib.import_module(options.recipe)
+    recipe: Recipe = importlib.import_module(options.recipe).RECIPE
     texts = _read(RECIPES / f"{options.recipe}.card.json")
-    training, _, held_out = recipe.split(options.data)
-    cases = [case for case in recipe.cases(options.data) if case.name in held_out]
-    values = [label["value"] for label in texts["labels"]]
-    texts["training"] |= {
-        "steps": options.steps,
-        "machine": options.machine,
-        "date": options.date,
-        "recipe": options.note,
-    }
+    every = recipe.cases(options.data, options.work)
+    training, held_out = recipe.split(every)
+    cases = [case for case in every if case.name in held_out]
+    keys = {label["value"]: label["key"] for label in texts["labels"]}
+    texts["training"] |= {"steps": options.steps, "recipe": options.note}
+    texts["training"] |= {"machine": options.machine, "date": options.date}
+    texts |= {name: getattr(options, name) for name in ("id", "name") if getattr(options, name)}
     (stage,) = stages_of(read_results(options.results), texts.pop("id"), texts.pop("name"))
-    content = card_content(stage, texts.pop("orientation"), texts, cases=len(training))
+    content = card_content(stage, texts.pop("orientation"), texts, cases=len(set(training)))
     with tempfile.TemporaryDirectory() as temporary:
         full, half = Path(temporary) / "full", Path(temporary) / "half"
         write_stage(stage, full, content, "F32")
         write_stage(stage, half, content, "F16")
-        dice_full, maps_full = measure(full, cases, values)
-        dice_half, maps_half = measure(half, cases, values)
-        differing = sum(int((a != b).sum()) for a, b in zip(maps_full, maps_half, strict=True))
-        print(f"float32 {_line(dice_full)}; float16 {_line(dice_half)}; {differing} voxels differ in all")
-        columns = {label["key"]: list(dice) for label, dice in zip(texts["labels"], dice_half.T, strict=True)}
-        columns[MEAN_OF_ALL] = list(dice_half.mean(axis=1))
-        measured = entries(columns, options.measured_on)
+        rows_full, maps_full = measure(full, recipe, options.data, cases, keys)
+        rows, maps = measure(half, recipe, options.data, cases, keys)
+        differing = sum(int((a != b).sum()) for a, b in zip(maps_full, maps, strict=True))
+        print(f"float32 {_line(recipe, rows_full)}\nfloat16 {_line(recipe, rows)}\n{differing} voxels differ")
+        measured = [
+            entry
+            for name, column in columns_of(recipe, rows).items()
+            for entry in entries({name: column}, options.measured_on, recipe.metric)
+        ]
         content["accuracy"] = [vars(entry) for entry in measured]
-        middle = cases[int(np.argsort(dice_half.mean(axis=1))[len(cases) // 2])]
-        draw_case(middle, half, half / PREVIEW)
+        means = [statistics.fmean(row.values()) for row in rows]
+        draw_case(cases[int(np.argsort(means)[len(cases) // 2])], half, half / PREVIEW)
         shutil.copyfile(RECIPES / f"{options.recipe}.LICENSE", half / LICENSE)
         write_card(half, content)
         if options.target.exists():
             shutil.rmtree(options.target)
         shutil.copytree(half, options.target)
-    print("\n".join(f"{entry.label}: {entry.mean} ± {entry.sd}" for entry in measured))
-    for case, row in sorted(_worst(cases, dice_half)):
-        print(f"  lowest: {case} {row}")
+    print("\n".join(f"{entry.label}: {entry.mean} ± {entry.sd} ({entry.cases} cases)" for entry in measured))
+    for index in np.argsort(means)[:3]:
+        print(f"  lowest: {cases[index].name} {rows[index]}")
 
 
-def _worst(cases: Sequence[Case], dice: np.ndarray, count: int = 3) -> Iterator[tuple[str, str]]:
-    for index in np.argsort(dice.mean(axis=1))[:count]:
-        yield cases[index].name, " ".join(f"{value:.3f}" for value in dice[index])
-
-
-def _line(dice: np.ndarray) -> str:
-    return f"{dice.mean():.4f} ({' '.join(f'{value:.4f}' for value in dice.mean(axis=0))})"
+def _line(recipe: Recipe, rows: Sequence[Scores]) -> str:
+    return ", ".join(f"{name} {statistics.fmean(row):.4f}" for name, row in columns_of(recipe, rows).items())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -104,8 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe", help="a module beside this one")
     parser.add_argument("data", type=Path, help="the recipe's data folder")
+    parser.add_argument("work", type=Path, help="the training's folder")
     parser.add_argument("results", type=Path, help="the training's results, or a checkpoint")
     parser.add_argument("target", type=Path, help="the model's folder, replaced")
+    parser.add_argument("--id", help="another than the card's")
+    parser.add_argument("--name", help="another than the card's")
     parser.add_argument("--steps", type=int, required=True, help="optimiser steps taken")
     parser.add_argument("--machine", required=True, help="what it was trained on")
     parser.add_argument("--date", required=True)

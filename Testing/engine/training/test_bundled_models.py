@@ -1,0 +1,98 @@
+"""The bundled models: whole folders, true cards, right labels on cases that they never saw."""
+
+import importlib
+import statistics
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import SimpleITK
+
+import umamba
+from umamba.models.card import Card
+from umamba.models.verification import verify_folder
+
+ROOT = Path(__file__).resolve().parents[3]
+MODELS = ROOT / "Resources" / "Models"
+RECIPES = ROOT / "Resources" / "Recipes"
+IDS = sorted(folder.name for folder in MODELS.iterdir() if folder.is_dir())
+
+# What each promises, and the data's place, licence and work to cite.
+LEAST = {"hippocampus-mr": 0.85}
+DATA = {"hippocampus-mr": "hippocampus"}
+LICENCES = {"hippocampus-mr": ("CC-BY-SA-4.0", True)}
+CITED = {"hippocampus-mr": "10.1038/s41467-022-30695-9"}
+TRIED_CASES = 4
+# The mean of so few cases scatters around the card's mean of all: four of its standard errors.
+STANDARD_ERRORS = 4.0
+MOST_BYTES = 15_000_000
+
+
+@pytest.fixture(params=IDS)
+def folder(request) -> Path:
+    return MODELS / request.param
+
+
+@pytest.fixture
+def card(folder) -> Card:
+    return umamba.models.get(folder).card
+
+
+@pytest.fixture
+def module(folder, monkeypatch) -> ModuleType:
+    """The model's recipe."""
+    monkeypatch.syspath_prepend(str(RECIPES))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return importlib.import_module(folder.name.replace("-", "_"))
+
+
+def test_every_model_has_its_place_here():
+    assert set(IDS) == set(LEAST) == set(DATA) == set(LICENCES) == set(CITED)
+
+
+def test_the_folder_is_whole(folder):
+    verified = verify_folder(folder)
+    assert verified.folds == ("0",)
+    assert {"LICENSE", "preview.png", "plans.json", "dataset.json"} < set(verified.files)
+    assert verified.size_bytes < MOST_BYTES
+
+
+def test_the_card_says_where_the_model_comes_from_and_what_it_may(card, folder):
+    assert card.id == folder.name
+    assert card.origin == "umamba"
+    assert (card.licence, card.commercial_use) == LICENCES[card.id]
+    assert any(CITED[card.id] in citation for citation in card.citation)
+    assert card.limits is not None
+    assert "Research use only" in card.limits
+    assert {"data", "cases", "steps", "machine", "date", "recipe"} == set(card.training)
+
+
+def test_the_measured_accuracy_keeps_the_promise(card, module):
+    recipe = module.RECIPE
+    assert card.accuracy
+    assert all(entry.metric == recipe.metric for entry in card.accuracy)
+    least = min(entry.mean for entry in card.accuracy if not recipe.has_mean or "mean" in entry.label)
+    assert least >= LEAST[card.id]
+
+
+def test_cases_that_the_training_never_saw(card, folder, module, shared_data, tmp_path):
+    recipe = module.RECIPE
+    data = shared_data / DATA[card.id]
+    every = recipe.cases(data, tmp_path)
+    training, held_out = recipe.split(every)
+    assert not set(held_out) & set(training)
+    assert card.training["cases"] <= len(set(training))
+    cases = [case for case in every if case.name in held_out]
+    keys = {label.value: label.key for label in card.labels}
+    tried = cases[:: len(cases) // TRIED_CASES][:TRIED_CASES]
+    columns: dict[str, list[float]] = {}
+    for case in tried:
+        found = umamba.segment(list(case.images), folder).labels
+        wanted = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(recipe.reference(data, case))))
+        for name, value in recipe.score(found, wanted.reshape(found.shape), case, keys).items():
+            columns.setdefault(name, []).append(value)
+    promised = {entry.label: entry for entry in card.accuracy}
+    for name, values in columns.items():
+        slack = STANDARD_ERRORS * promised[name].sd / len(values) ** 0.5
+        assert statistics.fmean(values) == pytest.approx(promised[name].mean, abs=slack)
