@@ -151,7 +151,7 @@ class _Shapes:
 
     def depths(self, stages: str) -> list[int]:
         """Blocks of each stage; a gap in the numbers ends the count, and comparing the keys shows it."""
-        pattern = re.compile(rf"{re.escape(PREFIX)}{stages}\.(\d+)\.(?:blocks\.(\d+)\.)?")
+        pattern = re.compile(rf"{re.escape(PREFIX)}{stages}\.(\d{{1,2}})\.(?:blocks\.(\d{{1,3}})\.)?")
         found: dict[int, set[int]] = {}
         for key in self._shapes:
             match = pattern.match(key)
