@@ -1,7 +1,7 @@
 """A tiny planned dataset that trains in tenths of a second a step, and trainings of it."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,3 +100,26 @@ def checkpoint_of() -> Callable[[Path], dict]:
     import torch
 
     return lambda path: torch.load(path, map_location="cpu", weights_only=False)
+
+
+@pytest.fixture
+def trainer(tiny: Tiny) -> Iterator[Callable]:
+    """Make a trainer of the tiny dataset, ready to train; the folders stay active."""
+    import torch
+
+    from umamba.training.run import Job
+    from umamba.training.trainer import UMambaTrainer
+
+    active = tiny.folders.activate()
+    active.__enter__()
+
+    def make(schedule: Schedule):
+        job = Job(tiny.folders, tiny.dataset, tiny.plans, tiny.configuration, 0, schedule)
+        plans = {**job.plans(), "continue_training": False}
+        made = UMambaTrainer(plans, tiny.configuration, 0, job.dataset(), torch.device("cpu"))
+        made.follow(schedule)
+        made.initialize()
+        return made
+
+    yield make
+    active.__exit__(None, None, None)

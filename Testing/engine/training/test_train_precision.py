@@ -13,27 +13,6 @@ STEPS = 4
 BROKEN_STEP = 2
 
 
-@pytest.fixture
-def trainer(tiny):
-    """Make a trainer of the tiny dataset, ready to train; the folders stay active."""
-    from umamba.training.run import Job
-    from umamba.training.trainer import UMambaTrainer
-
-    active = tiny.folders.activate()
-    active.__enter__()
-
-    def make(schedule: Schedule):
-        job = Job(tiny.folders, tiny.dataset, tiny.plans, tiny.configuration, 0, schedule)
-        plans = {**job.plans(), "continue_training": False}
-        made = UMambaTrainer(plans, tiny.configuration, 0, job.dataset(), torch.device("cpu"))
-        made.follow(schedule)
-        made.initialize()
-        return made
-
-    yield make
-    active.__exit__(None, None, None)
-
-
 def spoil(trainer, steps, value=np.nan):
     """Let the gradients of these steps (from 0) hold a value that is not finite."""
     loss, calls = trainer.loss, []

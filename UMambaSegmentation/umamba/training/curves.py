@@ -38,17 +38,20 @@ GREEN: Rgb = (28, 125, 60)
 
 @dataclass(frozen=True)
 class _Curve:
+    """One line of a panel; a panel whose curves say `from_zero` begins there."""
+
     name: str
     colour: Rgb
     value: Callable[[EpochRecord], float | None]
+    from_zero: bool = True
 
 
 _PANELS: tuple[tuple[str, tuple[_Curve, ...]], ...] = (
     (
         "loss",
         (
-            _Curve("training", BLUE, lambda record: record.training_loss),
-            _Curve("validation", ORANGE, lambda record: record.validation_loss),
+            _Curve("training", BLUE, lambda record: record.training_loss, from_zero=False),
+            _Curve("validation", ORANGE, lambda record: record.validation_loss, from_zero=False),
         ),
     ),
     (
@@ -105,7 +108,8 @@ def _draw_panel(
     sheet: _Sheet, top: float, title: str, curves: Sequence[_Curve], records: Sequence[EpochRecord]
 ) -> None:
     series = [[curve.value(record) for record in records] for curve in curves]
-    ticks = _ticks([value for values in series for value in values if value is not None])
+    seen = [value for values in series for value in values if value is not None]
+    ticks = _ticks([*seen, 0.0] if all(curve.from_zero for curve in curves) else seen)
     low, high = ticks[0], ticks[-1]
     floor = top + PANEL - TITLE / 2
 
