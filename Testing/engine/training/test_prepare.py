@@ -304,6 +304,26 @@ def test_a_cancelled_run_goes_on_where_it_was(source: Path, tmp_path: Path, stag
     assert len(list(_data(folders).glob("*.pkl"))) == len(NAMES)
 
 
+def test_two_preparations_do_not_disturb_each_other(
+    source: Path, whole: TrainingFolders, tmp_path: Path
+) -> None:
+    """Two folds are begun at the same time; the second waits, and can be cancelled meanwhile."""
+    from umamba.training.prepare_lock import one_at_a_time
+
+    folders, asked = _copy(whole, tmp_path / "work"), []
+    shutil.rmtree(_data(folders))
+
+    def cancel() -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    with one_at_a_time(folders.root, lambda: None), pytest.raises(Cancelled):
+        _prepare(source, folders, monitor=Monitor(cancel=cancel))
+    assert not list((folders.preprocessed / NAME).glob("3d_fullres_*"))
+    _prepare(source, folders)
+    assert len(list(_data(folders).glob("*.pkl"))) == len(NAMES)
+
+
 def test_a_full_disk_is_told_before_the_work(
     source: Path, whole: TrainingFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_confi
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
+from umamba.training.prepare_lock import one_at_a_time
 from umamba.training.run import TRAINER
 from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 
@@ -52,7 +53,8 @@ def prepare(
 ) -> Prepared:
     """Bring a dataset to where nnU-Net's trainer can begin; what is there already is not done again.
 
-    Several networks, configurations and options can share one folder: they share cases and folds.
+    Several networks, configurations and options can share one folder: they share cases and folds. Of two
+    calls at the same time one waits for the other.
 
     Args:
         raw: The dataset; it is checked here, once.
@@ -79,21 +81,21 @@ def prepare(
     if fold is not None:
         check_fold(fold, splits)
     inventory = take_inventory(raw)
-    warnings: tuple[str, ...] = ()
-    if not is_known(home, inventory):
-        warnings = check_dataset(raw, monitor, processes)
-        write_inventory(home, inventory)
-    if not (home / SPLITS_FILE).is_file():
-        write_json(home / SPLITS_FILE, splits)
-    _list_cases(folders, raw)
-    fingerprint = _fingerprint(home, raw, monitor, processes)
-    plans = _plans(folders, home, choice, options)
-    _check_planned(plans, configuration)
-    if configuration == CASCADE:
-        _check_first_stage(folders, raw, plans["plans_name"])
-    preprocess_cases(
-        raw, home / _data_of(plans, configuration), plans, configuration, fingerprint, monitor, processes
-    )
+    known = is_known(home, inventory)
+    warnings = () if known else check_dataset(raw, monitor, processes)
+    with one_at_a_time(folders.root, monitor.check):
+        if not is_known(home, inventory):
+            write_inventory(home, inventory)
+        if not (home / SPLITS_FILE).is_file():
+            write_json(home / SPLITS_FILE, splits)
+        _list_cases(folders, raw)
+        fingerprint = _fingerprint(home, raw, monitor, processes)
+        plans = _plans(folders, home, choice, options)
+        _check_planned(plans, configuration)
+        if configuration == CASCADE:
+            _check_first_stage(folders, raw, plans["plans_name"])
+        data = home / _data_of(plans, configuration)
+        preprocess_cases(raw, data, plans, configuration, fingerprint, monitor, processes)
     return Prepared(raw.name, plans["plans_name"], configuration, warnings)
 
 
