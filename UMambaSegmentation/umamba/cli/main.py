@@ -31,6 +31,7 @@ COMMANDS = {
     "models": "list, show, import, export, install, remove and verify models",
     "package": "make one file of a trained model",
     "train": "train a model on images and labels",
+    "convert": "make a published dataset one to train on",
     "evaluate": "compare segmentations with references",
     "doctor": "say what works on this computer, and how fast",
     "worker": "the process behind the 3D Slicer panel: JSON lines over its pipes",
