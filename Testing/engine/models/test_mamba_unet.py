@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.models.hostile_files import save_checkpoint
 from umamba import models
+from umamba.cli.main import main
 from umamba.errors import InputError, ModelError
 from umamba.models.mamba_unet_bare import load_state_dict
 from umamba.nn import MambaUNet
@@ -333,3 +334,39 @@ def test_start_values_from_something_else(what):
 def test_a_file_without_a_state_dict(tmp_path):
     with pytest.raises(ModelError, match="holds no state dict"):
         load_state_dict(saved(tmp_path, {"epoch": 3}))
+
+
+# The same from the command line.
+
+
+def test_the_command_line_takes_names_and_size(file, capsys):
+    words = [
+        "models",
+        "import",
+        str(file),
+        "--id",
+        "heart",
+        "--labels",
+        ",".join(LABELS),
+        "--image-size",
+        "256",
+    ]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == ["heart"]
+    assert "256 x 256 pixels" in said.err
+    assert main(["models", "show", "heart"]) == 0
+    assert "right_ventricle: Right ventricle" in capsys.readouterr().out
+
+
+def test_the_command_line_refuses_in_one_line(file, tmp_path, capsys):
+    change, message = OTHERS["Swin-UNet"]
+    for words in (
+        ["models", "import", str(saved(tmp_path, change(load_state_dict(file))))],
+        ["models", "import", str(file), "--labels", "a,b"],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert not said.out
+        assert len(said.err.splitlines()) == 1
+        assert message in said.err or "2 names found" in said.err
