@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from umamba.nn.cross_scan import ScanWeights, cross_scan, cross_scan_streamed, paths, raster_order
 from umamba.nn.mamba_unet_layers import PatchEmbed, PatchExpand, PatchMerging
 from umamba.nn.vss import DropPath, VSSBlock
+from umamba.ops import selective_scan
 
 VSS = (
     "vss_d8_7x9",
@@ -101,6 +103,16 @@ def test_vss_blocks_with_and_without_gradients(blocks, name):
     case.agrees(block(case.tensor("x")))
     with torch.inference_mode():
         case.agrees(block(case.tensor("x")))
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch", "reference"])
+def test_every_backend_gives_the_same(blocks, monkeypatch, backend):
+    monkeypatch.setattr("umamba.nn.cross_scan.selective_scan", partial(selective_scan, backend=backend))
+    case = blocks("vss_d18_5x6_rank2_state4")
+    block, x = vss_block(case), case.tensor("x")
+    case.agrees(block(x))
+    with torch.inference_mode():
+        case.agrees(block(x))
 
 
 def test_the_epsilon_is_the_networks_and_not_the_blocks_own(blocks):
