@@ -198,6 +198,10 @@ def _redraw(source: Path) -> None:
     write_volume(source / "labelsTr" / "c.nii.gz", label_voxels(77))
 
 
+def _touch(source: Path) -> None:
+    os.utime(source / "imagesTr" / "c_0000.nii.gz", ns=(0, 0))
+
+
 def _rename(source: Path) -> None:
     described = _load(source / "dataset.json")
     described["labels"] = {"background": 0, "inner": 1, "outer": 2}
@@ -210,6 +214,7 @@ def _rename(source: Path) -> None:
         (_add, "1 case added (g)"),
         (_remove, "1 case removed (f)"),
         (_redraw, "1 case with other files (c)"),
+        (_touch, "1 case with other files (c)"),
         (_rename, "its description (labels, channels) changed"),
     ],
 )
@@ -329,11 +334,11 @@ def test_a_full_disk_is_told_before_the_work(
 ) -> None:
     folders = _copy(whole, tmp_path / "work")
     shutil.rmtree(_data(folders))
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    needed = len(NAMES) * int(np.prod(SIZE)) * (4 + 2)  # float32 and int16
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=needed - 1))
     assert "make room" in _refusal(source, folders)
-    needed = len(NAMES) * np.prod(SIZE) * (4 + 2)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=int(needed)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=needed))
     _prepare(source, folders)
 
 
