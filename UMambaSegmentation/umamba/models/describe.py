@@ -62,26 +62,16 @@ def describe(
         accuracy: What the training measured.
     """
     dataset_name, configuration = results.plans.dataset_name, results.configuration.name
-    generation = f", {results.generation} generation" if results.generation else ""
     cases = results.dataset_raw.get("numTraining")
-    training: dict[str, Any] = {"data": _line(dataset_name), "recipe": _line(results.trainer)}
-    description = (
-        f"{results.network}{generation}, configuration {_line(configuration)}, trained by "
-        f"{_line(results.trainer)} on {_line(dataset_name)}."
-    )
-    if results.origin == MAMBA_UNET_CODE:  # its files do not say what they were trained on
-        training = {"recipe": _line(results.trainer)}
-        size = results.configuration.patch_size[0]
-        description = (
-            f"{results.network}, flat, from a bare state dict; every slice is brought to {size} x {size} "
-            "pixels as in its published scripts for ACDC."
-        )
+    training: dict[str, Any] = {"recipe": _line(results.trainer)}
+    if results.origin != MAMBA_UNET_CODE:  # whose files do not say what they were trained on
+        training = {"data": _line(dataset_name), **training}
     if type(cases) is int and cases > 0:
         training["cases"] = cases
     return Card(
         id=model_id,
         name=name or _line(f"{dataset_name}, {configuration}"),
-        description=description,
+        description=_description(results),
         modality=modality_of(results.dataset.channel_names),
         network=CardNetwork(results.network, results.generation, configuration, previous_stage),
         channels=tuple(CardChannel(_line(channel)) for channel in results.dataset.channel_names),
@@ -93,6 +83,21 @@ def describe(
         mirror_axes=results.mirror_axes,
         accuracy=accuracy,
         training=training,
+    )
+
+
+def _description(results: Results) -> str:
+    """What the model is, in a sentence."""
+    if results.origin == MAMBA_UNET_CODE:
+        size = results.configuration.patch_size[0]
+        return (
+            f"{results.network}, flat, from a bare state dict; every slice is brought to {size} x {size} "
+            "pixels as in its published scripts for ACDC."
+        )
+    generation = f", {results.generation} generation" if results.generation else ""
+    return (
+        f"{results.network}{generation}, configuration {_line(results.configuration.name)}, trained by "
+        f"{_line(results.trainer)} on {_line(results.plans.dataset_name)}."
     )
 
 

@@ -20,10 +20,16 @@ from torch import Tensor
 from umamba.nn.mamba import project
 from umamba.ops import selective_scan
 
-# What the tensors of one piece of a path may take, as for the layers of U-Mamba.
+# What the tensors of one piece of a map or path may take, as for the layers of U-Mamba.
 PIECE_BYTES = 32 * 2**20
 PIECE_BYTES_GPU = 512 * 2**20
 _FLOAT_BYTES = 4
+
+
+def piece_rows(x: Tensor, floats: int) -> int:
+    """How many rows go through a streamed step at a time where each takes `floats` numbers on x's device."""
+    room = PIECE_BYTES if x.device.type in ("cpu", "meta") else PIECE_BYTES_GPU
+    return max(1, room // (_FLOAT_BYTES * floats))
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ def cross_scan_streamed(x: Tensor, weights: ScanWeights) -> Tensor:
     batch, channels, *size = x.shape
     axes = len(size)
     total = torch.empty_like(x)
-    length = _piece_tokens(x, weights)
+    # Tokens in order, once more backwards, delta, the result and that backwards: 5 D. The small rest.
+    length = piece_rows(x, batch * (5 * channels + 2 * weights.x_proj.shape[1]))
     for order in range(axes):
         permutation = raster_order(axes, order)
         for path in (order, axes + order):
@@ -191,11 +198,3 @@ def _pieces(
     starts = range(0, lines, step)
     for start in reversed(starts) if backwards else starts:
         yield slice(start, min(start + step, lines))
-
-
-def _piece_tokens(x: Tensor, weights: ScanWeights) -> int:
-    """How many tokens go through a streamed scan at a time."""
-    # Tokens in order, once more backwards, delta, the result and that backwards: 5 D. The small rest.
-    floats = 5 * x.shape[1] + 2 * weights.x_proj.shape[1]
-    room = PIECE_BYTES if x.device.type in ("cpu", "meta") else PIECE_BYTES_GPU
-    return max(1, room // (_FLOAT_BYTES * floats * x.shape[0]))

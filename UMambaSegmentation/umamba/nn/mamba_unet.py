@@ -7,13 +7,14 @@ for every axis. There is no deep supervision.
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from umamba.errors import ModelError
-from umamba.nn.cross_scan import PIECE_BYTES, PIECE_BYTES_GPU
+from umamba.nn.cross_scan import piece_rows
 from umamba.nn.lean import is_lean
 from umamba.nn.mamba import normalize_rows, without_autocast
 from umamba.nn.mamba_unet_layers import PatchEmbed, PatchExpand, PatchMerging
@@ -22,7 +23,6 @@ from umamba.nn.vss import EPS, VSSBlock
 from umamba.plans.mamba_unet import MambaUNetSizes, parse_sizes
 
 LINEAR_DEVIATION = 0.02
-_FLOAT_BYTES = 4
 
 
 class MambaUNet(Network):
@@ -110,20 +110,6 @@ class _VSSUNet(nn.Module):
         dims, last = sizes.dims, len(sizes.dims) - 1
         rates = _drop_path_rates(sizes)
 
-        def blocks(stage: int) -> list[nn.Module]:
-            return [
-                VSSBlock(
-                    dims[stage],
-                    sizes.axes,
-                    states=sizes.d_state,
-                    rank=sizes.dt_ranks[stage],
-                    expand=sizes.expand,
-                    kernel=sizes.d_conv,
-                    drop_path=rate,
-                )
-                for rate in rates[stage]
-            ]
-
         def enlarge(stage: int) -> PatchExpand:
             """From a stage to the next finer one."""
             return PatchExpand(dims[stage], dims[stage - 1], sizes.strides[stage - 1])
@@ -131,7 +117,7 @@ class _VSSUNet(nn.Module):
         self.patch_embed = PatchEmbed(channels, dims[0], sizes.patch_size, sizes.patch_norm)
         self.layers = nn.ModuleList(
             _Stage(
-                blocks(stage),
+                _blocks(sizes, stage, rates[stage]),
                 "downsample",
                 PatchMerging(dims[stage], sizes.strides[stage]) if stage < last else None,
             )
@@ -141,7 +127,7 @@ class _VSSUNet(nn.Module):
         self.layers_up = nn.ModuleList(
             [
                 enlarge(last),
-                *(_Stage(blocks(s), "upsample", enlarge(s) if s else None) for s in finer),
+                *(_Stage(_blocks(sizes, s, rates[s]), "upsample", enlarge(s) if s else None) for s in finer),
             ]
         )
         # An Identity has no keys, so that the numbers in the keys are those of the decoder's stages.
@@ -177,10 +163,8 @@ class _VSSUNet(nn.Module):
             classes,
             *(length * factor for length, factor in zip(x.shape[1:-1], patch, strict=True)),
         )
-        room = PIECE_BYTES if x.device.type in ("cpu", "meta") else PIECE_BYTES_GPU
-        # The wide projection, the same in place, and normalised.
-        line = 3 * _FLOAT_BYTES * x[:, 0].numel() * out[0, 0].numel() // x[0, ..., 0].numel()
-        step = max(1, room // line)
+        # The wide projection, the same in its place, and normalised.
+        step = piece_rows(x, 3 * x[:, 0].numel() * math.prod(patch))
         for start in range(0, x.shape[1], step):
             piece = x[:, start : start + step]
             out[:, :, start * patch[0] : (start + piece.shape[1]) * patch[0]] = self._head(piece)
@@ -190,6 +174,22 @@ class _VSSUNet(nn.Module):
         fine = self.up(x)
         weight = self.output.weight.flatten(1)
         return functional.linear(fine, weight).movedim(-1, 1)
+
+
+def _blocks(sizes: MambaUNetSizes, stage: int, rates: list[float]) -> list[nn.Module]:
+    """The blocks of a stage, of the encoder's or of the decoder's."""
+    return [
+        VSSBlock(
+            sizes.dims[stage],
+            sizes.axes,
+            states=sizes.d_state,
+            rank=sizes.dt_ranks[stage],
+            expand=sizes.expand,
+            kernel=sizes.d_conv,
+            drop_path=rate,
+        )
+        for rate in rates
+    ]
 
 
 def _join(linear: nn.Linear, x: Tensor, skip: Tensor) -> Tensor:

@@ -14,20 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from umamba.nn.cross_scan import (
-    PIECE_BYTES,
-    PIECE_BYTES_GPU,
-    ScanWeights,
-    cross_scan,
-    cross_scan_streamed,
-    paths,
-)
+from umamba.nn.cross_scan import ScanWeights, cross_scan, cross_scan_streamed, paths, piece_rows
 from umamba.nn.lean import is_lean
 from umamba.nn.mamba import DT_FLOOR, DT_MAX, DT_MIN, normalize_rows, project
 
 # LayerNorm's epsilon in every published network; the block's own default there is another and never used.
 EPS = 1e-5
-_FLOAT_BYTES = 4
 
 
 class CrossScan(nn.Module):
@@ -87,7 +79,7 @@ class CrossScan(nn.Module):
         rows, inner = x.flatten(1, -2), normalized.flatten(1, -2)
         batch, length, _ = rows.shape
         u = x.new_empty(batch, self.inner, *size)
-        step = self._piece(x, batch * length)
+        step = piece_rows(x, 2 * batch * length)  # projected and convolved
         for start in range(0, self.inner, step):
             part = slice(start, min(start + step, self.inner))
             tokens = project(self.in_proj.weight[part], inner.transpose(1, 2))
@@ -95,7 +87,7 @@ class CrossScan(nn.Module):
         del tokens
         scanned = cross_scan_streamed(u, self._weights())
         del u
-        step = self._piece(x, batch * 2 * self.inner)
+        step = piece_rows(x, 4 * batch * self.inner)  # normalised, gate, their copies
         for start in range(0, length, step):
             piece = slice(start, start + step)
             y = normalize_rows(self.out_norm, scanned[:, :, piece].transpose(1, 2))
@@ -105,11 +97,6 @@ class CrossScan(nn.Module):
             out = self.out_proj(y)
             out += rows[:, piece]
             inner[:, piece] = out
-
-    def _piece(self, x: Tensor, floats: int) -> int:
-        """How many rows of `floats` numbers a piece has."""
-        room = PIECE_BYTES if x.device.type in ("cpu", "meta") else PIECE_BYTES_GPU
-        return max(1, room // (_FLOAT_BYTES * 2 * floats))
 
     def _convolve(self, u: Tensor, part: slice = slice(None)) -> Tensor:
         """Depthwise convolution of some channels of (B, D, *S), and SiLU."""
