@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from dataset_builders import LABELS, SIZE, label_voxels, nnunet_dataset, picture
 from umamba import Cancelled, InputError
 from umamba.events import Monitor, Progress
 from umamba.training import TrainingFolders
-from umamba.training.dataset import open_dataset
+from umamba.training.dataset import Case, open_dataset
+from umamba.training.dataset_fingerprint import draws_of_a_case
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare import Prepared, prepare
 
@@ -30,17 +30,6 @@ STAGES = ("check", "fingerprint", "preprocess")
 ROUNDING = 1e-6
 # Cases after which a run is killed.
 KILLED_AFTER = 2
-DRAWS = 6_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_draws() -> Iterator[None]:
-    """nnU-Net draws a hundred million voxels however few there are; here seconds for nothing."""
-    from umamba.training import dataset_fingerprint
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset_fingerprint, "_VOXELS", DRAWS)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +108,9 @@ def test_the_fingerprint_is_nnunet_s(source: Path, whole: TrainingFolders, tmp_p
     with folders.activate():
         extractor = DatasetFingerprintExtractor(NAME, 1)
         extractor.show_progress_bar = False
-        extractor.num_foreground_voxels_for_intensitystats = DRAWS
+        extractor.num_foreground_voxels_for_intensitystats = len(NAMES) * draws_of_a_case(
+            open_dataset(source).cases
+        )
         extractor.run()
     theirs = _load(folders.preprocessed / NAME / "dataset_fingerprint.json")
     ours = _load(whole.preprocessed / NAME / "dataset_fingerprint.json")
@@ -130,6 +121,14 @@ def test_the_fingerprint_is_nnunet_s(source: Path, whole: TrainingFolders, tmp_p
     key = "foreground_intensity_properties_per_channel"
     assert ours[key].keys() == theirs[key].keys()
     assert ours[key]["0"] == pytest.approx(theirs[key]["0"], rel=ROUNDING)
+
+
+def test_nnunet_s_number_of_voxels_is_drawn_from_all_but_toys(tmp_path: Path) -> None:
+    image = tmp_path / "image.nii.gz"
+    cases = [Case(name, (image,), image) for name in "abcd"]
+    for stored_bytes, drawn in ((250_000, 25_000_000), (50_000_000, 25_000_000), (1000, 100_000)):
+        image.write_bytes(bytes(stored_bytes))
+        assert draws_of_a_case(cases) == drawn
 
 
 def test_the_list_of_cases_stays_in_raw(source: Path, whole: TrainingFolders) -> None:
@@ -252,11 +251,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from umamba.events import Monitor
-from umamba.training import TrainingFolders, dataset_fingerprint
+from umamba.training import TrainingFolders
 from umamba.training.dataset import open_dataset
 from umamba.training.prepare import prepare
-
-dataset_fingerprint._VOXELS = int(sys.argv[4])
 
 def kill(event):
     if event.stage == "preprocess" and event.done == int(sys.argv[3]):
@@ -276,7 +273,7 @@ if __name__ == "__main__":
 def test_a_killed_run_is_completed(source: Path, whole: TrainingFolders, tmp_path: Path) -> None:
     work = tmp_path / "work"
     run = subprocess.run(
-        [sys.executable, "-c", KILLED, str(source), str(work), str(KILLED_AFTER), str(DRAWS)],
+        [sys.executable, "-c", KILLED, str(source), str(work), str(KILLED_AFTER)],
         check=False,
         capture_output=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

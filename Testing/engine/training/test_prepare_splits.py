@@ -1,7 +1,6 @@
 """Folds: nnU-Net's, the user's, by groups; and those that do not exist."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,7 @@ from umamba.training.splits import check_fold, make_splits
 pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
 
 NAMES = tuple("abcdefgh")
-DRAWS = 8_000
 OWN = [{"train": ["a", "b", "c"], "val": ["d"]}, {"train": ["d", "e"], "val": ["a", "b"]}]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_draws() -> Iterator[None]:
-    """nnU-Net draws a hundred million voxels however few there are; here seconds for nothing."""
-    from umamba.training import dataset_fingerprint
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset_fingerprint, "_VOXELS", DRAWS)
-        yield
 
 
 def _dataset(folder: Path, names: tuple[str, ...] = NAMES) -> RawDataset:

@@ -5,6 +5,7 @@ A case is analysed by nnU-Net; its own loop over the cases can neither be stoppe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from umamba.events import Monitor
 from umamba.training.dataset import Case, RawDataset
 
 STAGE = "fingerprint"
-# Voxels of all cases together from which nnU-Net takes its statistics.
-_VOXELS = 100_000_000
+# Voxels that nnU-Net draws, from all cases together and with repetition, for its statistics.
+_DRAWS = 100_000_000
+# Of a byte of the images' files. A voxel takes a byte or so: toys, of less than a megabyte in all, need not
+# be drawn from a thousand times over, which takes seconds and gigabytes.
+_DRAWS_OF_A_BYTE = 100
 _PERCENTILES = {"percentile_00_5": 0.5, "median": 50.0, "percentile_99_5": 99.5}
 
 Analysis = tuple[tuple[int, ...], list[float], list[np.ndarray], float]
@@ -34,7 +38,7 @@ def extract_fingerprint(raw: RawDataset, monitor: Monitor, processes: int) -> di
     reader = determine_reader_writer_from_dataset_json(
         raw.description, str(raw.cases[0].images[0]), verbose=False
     )
-    samples = _VOXELS // len(raw.cases)
+    samples = draws_of_a_case(raw.cases)
     found: dict[int, Analysis] = {}
     monitor.step(STAGE, 0, len(raw.cases))
     tasks = [(case, reader, samples) for case in raw.cases]
@@ -53,6 +57,12 @@ def extract_fingerprint(raw: RawDataset, monitor: Monitor, processes: int) -> di
         },
         "median_relative_size_after_cropping": float(np.median([share for _, _, _, share in cases])),
     }
+
+
+def draws_of_a_case(cases: Sequence[Case]) -> int:
+    """nnU-Net's number, the same for every case; fewer for toys."""
+    stored_bytes = sum(path.stat().st_size for case in cases for path in case.images)
+    return min(_DRAWS, _DRAWS_OF_A_BYTE * stored_bytes) // len(cases)
 
 
 def analyse_case(case: Case, reader: type, samples: int) -> Analysis:
