@@ -1,7 +1,8 @@
 """Published datasets that cannot be converted: one line each, and nothing left behind."""
 
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_the_source_must_be_a_folder_that_is_there(tmp_path: Path) -> None:
     assert "is a file; give the folder" in _refusal(tmp_path, "acdc-h5", tmp_path / "ACDC.zip")
 
 
+def test_a_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = acdc_challenge(tmp_path / "database")
+    listed = Path.iterdir
+
+    def forbidden(folder: Path) -> Iterator[Path]:
+        if folder.name == "patient002":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    assert _refusal(tmp_path, "acdc", source) == "database: cannot be read: no permission; check the folder"
+
+
 def test_the_challenge_has_a_voxel_size_of_its_own(tmp_path: Path) -> None:
     source = acdc_challenge(tmp_path / "database")
     assert "leave out --spacing" in _refusal(tmp_path, "acdc", source, spacing=(1, 1, 1))
@@ -104,6 +118,7 @@ def test_the_challenge_has_a_voxel_size_of_its_own(tmp_path: Path) -> None:
             "image is 9 x 8, a volume (Z, Y, X) is wanted",
         ),
         (lambda p: _set(p, image=np.where(labels(NAME), np.nan, 1.0)), "image holds NaN"),
+        (lambda p: _set(p, image=np.where(labels(NAME), 1e300, 1.0)), "infinite values"),  # not in float32
         (lambda p: _set(p, image=np.full(4, b"text")), "image holds no numbers"),
         (lambda p: _set(p, image=voxels(NAME)[:0], label=labels(NAME)[:0]), "image holds no numbers"),
         (

@@ -103,10 +103,12 @@ def read_pair(path: Path, axes: int, values: frozenset[int]) -> tuple[np.ndarray
             f"{path.name}: {IMAGE} is {_size(voxels.shape)} and {LABEL} {_size(labels.shape)}; both must "
             "have the same shape: copy the file again"
         )
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
+        voxels = voxels.astype(np.float32, copy=False)
     if not np.isfinite(voxels).all():
         raise InputError(f"{path.name}: {IMAGE} holds NaN or infinite values; copy the file again")
     _check_values(labels, values, path.name)
-    return voxels.astype(np.float32, copy=False), labels
+    return voxels, labels
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -95,7 +95,10 @@ def convert(
         InputError: Not this layout; a case that cannot be used; an output that exists or cannot be written.
     """
     monitor = monitor or Monitor()
-    published = LAYOUTS[layout](_folder(source), None if lists is None else _folder(lists), spacing)
+    try:
+        published = LAYOUTS[layout](_folder(source), None if lists is None else _folder(lists), spacing)
+    except OSError as error:
+        raise InputError(f"{Path(source).name}: cannot be read: {reason(error)}; check the folder") from error
     published.check_parts()
     target = Path(output) / _checked_name(name or published.name)
     with _staged(target) as folder:
