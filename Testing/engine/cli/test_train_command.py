@@ -13,8 +13,15 @@ from umamba.cli.train_display import Display
 from umamba.cli.train_options import feature_range, label_values
 
 CASES = [f"case{number}" for number in range(5)]
+MEASURED_VOXELS = 10_000
 SMALL = ("--steps", "1", "--batch-size", "2", "--features", "4-8", "--threads", "1")
 FIRST = "umamba-bot 3d_fullres fold 0"
+
+
+@pytest.fixture(autouse=True)
+def _measure_few_voxels(monkeypatch) -> None:
+    """nnU-Net draws a hundred million intensities, however small the images are."""
+    monkeypatch.setattr("umamba.training.dataset_fingerprint._VOXELS", MEASURED_VOXELS)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ CONFIGURATION = "3d_fullres"
 PLANS = "TinyPlans"
 SIZE = (20, 24, 16)  # (Z, Y, X)
 CASES = 5
+MEASURED_VOXELS = 10_000
 DESCRIPTION = {
     "channel_names": {"0": "MRI"},
     "labels": {"background": 0, "ball": 1},
@@ -59,6 +60,21 @@ class Tiny:
         return self.folders.results / DATASET / f"UMambaTrainer__{PLANS}__{CONFIGURATION}" / "fold_0"
 
 
+def _measure_few_voxels(patch: pytest.MonkeyPatch) -> None:
+    """nnU-Net draws a hundred million intensities, however small the images are."""
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
+        DatasetFingerprintExtractor,
+    )
+
+    begin = DatasetFingerprintExtractor.__init__
+
+    def begin_with_few(extractor, *arguments) -> None:
+        begin(extractor, *arguments)
+        extractor.num_foreground_voxels_for_intensitystats = MEASURED_VOXELS
+
+    patch.setattr(DatasetFingerprintExtractor, "__init__", begin_with_few)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Four cases to train on and one to validate on, for a U-Mamba_Bot of 4 to 8 channels."""
@@ -68,8 +84,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     cases = [write_ball(source, name, seed) for seed, name in enumerate(names)]
     folders = TrainingFolders(tmp_path_factory.mktemp("training"))
     planning.write_dataset(folders, DATASET, cases, DESCRIPTION)
+    with pytest.MonkeyPatch.context() as patch:
+        _measure_few_voxels(patch)
+        planned = planning.plan(folders, DATASET)
     plans = planning.with_network(
-        planning.plan(folders, DATASET),
+        planned,
         CONFIGURATION,
         "umamba.nn.UMambaBot",
         plans_name=PLANS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -53,7 +54,7 @@ def train_together(
         InputError: What a process raised, or a process was ended from outside. The others are ended too.
         Cancelled: `monitor` said so.
     """
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     reports = context.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
@@ -75,6 +76,15 @@ def train_together(
             for process in processes:
                 process.kill()
                 process.join()
+
+
+def _context() -> Any:  # noqa: ANN401
+    """How processes are started: on Linux forked off one that has loaded nnU-Net once, and no GPU."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["umamba.training.trainer"])
+    return context
 
 
 def _pass_on(reports: Any, monitor: Monitor, on_epoch: EpochCallback | None) -> Exception | None:  # noqa: ANN401
