@@ -55,7 +55,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"umamba {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["batch", "train"])
+@pytest.mark.parametrize("command", ["batch"])
 def test_commands_of_later_versions(capsys, command):
     assert main.main([command, "x", "--anything"]) == 2
     (line,) = error_lines(capsys)
