@@ -388,10 +388,3 @@ def test_unknown_names_are_answered_with_the_known_ones(
     with pytest.raises(InputError, match=f"{said}.* are"):
         prepare(open_dataset(source), TrainingFolders(tmp_path / "none"), network, configuration)
     assert not (tmp_path / "none").exists()
-
-
-def test_the_trainer_that_a_cascade_looks_for_is_ours() -> None:
-    from umamba.training.run import TRAINER
-    from umamba.training.trainer import UMambaTrainer
-
-    assert UMambaTrainer.__name__ == TRAINER
