@@ -126,7 +126,7 @@ class Ended:
 def test_what_a_process_finds_wrong_is_said_in_its_words() -> None:
     reports = multiprocessing.SimpleQueue()
     reports.put(("failure", InputError("the disk is full")))
-    failure = ddp._pass_on(reports, Monitor(), None)
+    failure = ddp._pass_on(reports, {})
     assert str(ddp._cause([Ended(1), Ended(None)], failure)) == "the disk is full"
     # The others' connections break when one is killed: that is not the cause.
     assert "process 2 of the 2" in str(ddp._cause([Ended(1), Ended(-signal.SIGKILL)], failure))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from umamba.training.dataset import RawDataset
     from umamba.training.folders import TrainingFolders
     from umamba.training.run import Job
+    from umamba.training.schedule import Schedule
     from umamba.training.settings import Settings
 
 CANCELLED = 130
@@ -181,7 +182,7 @@ def _open(request: Request, monitor: Monitor) -> RawDataset:
     )
 
 
-def _schedule(settings: Settings) -> Any:  # noqa: ANN401
+def _schedule(settings: Settings) -> Schedule:
     from umamba.training.schedule import STEPS_PER_VALIDATION, Schedule
 
     return Schedule(
@@ -219,13 +220,11 @@ def _introduction(request: Request, job: Job, raw: RawDataset) -> Iterator[str]:
     labels = ", ".join(name for name in raw.description["labels"] if name != "background")
     patch = " x ".join(map(str, planned.patch_size))
     features = planned.architecture.features
-    schedule = job.schedule
     yield f"{raw.name}: {len(raw.cases)} cases; channels {channels}; labels {labels}"
     yield (
         f"{request.settings}: patch {patch}, batch {planned.batch_size}, "
         f"{len(features)} stages of {features[0]} to {max(features)} channels"
     )
-    yield f"{schedule.epochs} epochs of {schedule.steps} steps on {request.device.name}"
 
 
 def _train(request: Request, job: Job, report: Report, stop: Stop) -> None:
@@ -239,6 +238,7 @@ def _train(request: Request, job: Job, report: Report, stop: Stop) -> None:
             request.options.devices,
             Monitor(display.step, stop),
             display.epoch,
+            lambda text: display.begin(f"{text}; {request.device.name}"),
         )
 
 

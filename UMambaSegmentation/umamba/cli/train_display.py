@@ -28,6 +28,11 @@ class Display:
         self._task = None if bar is None else bar.add_task("begins", total=None, figures="", left="")
         self._told = -EVENT_INTERVAL_S
 
+    def begin(self, text: str) -> None:
+        """The training begins, or goes on."""
+        self._report.event(messages.log_event(text, "info"))
+        self._report.line(text)
+
     def step(self, progress: Progress) -> None:
         """A step is to be done."""
         if self._report.as_json and time.monotonic() - self._told >= EVENT_INTERVAL_S:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,14 @@ from torch import distributed
 
 from umamba.errors import InputError
 from umamba.events import Monitor
-from umamba.training.log import EpochCallback
+from umamba.training.log import BeginCallback, EpochCallback
 from umamba.training.processes import end_with_parent
 
 if TYPE_CHECKING:
     from umamba.training.run import Job
 
 PATIENCE_S = 0.1  # how long a report may lie unread
+FAILURE = "failure"
 LAST_WORDS_S = 2.0  # for the report of the process that failed, when others failed because of it
 
 
@@ -46,14 +47,19 @@ def all_agree(flag: bool, device: torch.device) -> bool:
 
 
 def train_together(
-    job: Job, devices: Sequence[str], monitor: Monitor, on_epoch: EpochCallback | None
+    job: Job,
+    devices: Sequence[str],
+    monitor: Monitor,
+    on_epoch: EpochCallback | None = None,
+    on_begin: BeginCallback | None = None,
 ) -> None:
-    """Train `job` with one process for each device; what the first reports goes to `monitor` and `on_epoch`.
+    """Train `job` with one process for each device; what the first reports goes to the callbacks.
 
     Raises:
         InputError: What a process raised, or a process was ended from outside. The others are ended too.
         Cancelled: `monitor` said so.
     """
+    tell = {"step": lambda content: monitor.step(*content), "epoch": on_epoch, "begin": on_begin}
     context = _context()
     reports = context.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
@@ -67,15 +73,17 @@ def train_together(
             for process in processes:
                 process.start()
             while any(process.exitcode is None for process in processes) or not reports.empty():
-                failure = _pass_on(reports, monitor, on_epoch)
+                monitor.check()
+                failure = _pass_on(reports, tell)
                 if failure is not None or any(process.exitcode for process in processes):
                     time.sleep(LAST_WORDS_S)
-                    raise _cause(processes, failure or _pass_on(reports, Monitor(), None))
+                    raise _cause(processes, failure or _pass_on(reports, {}))
                 time.sleep(PATIENCE_S)
         finally:
             for process in processes:
-                process.kill()
-                process.join()
+                if process.pid is not None:  # it was started
+                    process.kill()
+                    process.join()
 
 
 def _context() -> Any:  # noqa: ANN401
@@ -87,18 +95,16 @@ def _context() -> Any:  # noqa: ANN401
     return context
 
 
-def _pass_on(reports: Any, monitor: Monitor, on_epoch: EpochCallback | None) -> Exception | None:  # noqa: ANN401
-    """Pass on what was reported; give a failure to the caller."""
-    monitor.check()
+def _pass_on(reports: Any, tell: Mapping[str, Callable[[Any], None] | None]) -> Exception | None:  # noqa: ANN401
+    """Pass on what was reported, each kind to its callback; give a failure to the caller."""
     while not reports.empty():
         kind, content = reports.get()
-        if kind == "step":
-            monitor.step(*content)
-        elif kind == "epoch" and on_epoch is not None:
-            on_epoch(content)
-        elif kind == "failure":
+        if kind == FAILURE:
             failure: Exception = content
             return failure
+        callback = tell.get(kind)
+        if callback is not None:
+            callback(content)
     return None
 
 
@@ -133,17 +139,20 @@ def _process(rank: int, job: Job, devices: Sequence[str], meeting: str, threads:
     try:
         backend = "nccl" if device.type == "cuda" and distributed.is_nccl_available() else "gloo"
         distributed.init_process_group(backend, init_method=meeting, world_size=len(devices), rank=rank)
-        reporting = rank == 0
-        job.run(
-            device,
-            _Reporter(reports) if reporting else Monitor(),
-            (lambda record: reports.put(("epoch", record))) if reporting else None,
-        )
+        if rank == 0:
+            job.run(
+                device,
+                _Reporter(reports),
+                lambda record: reports.put(("epoch", record)),
+                lambda text: reports.put(("begin", text)),
+            )
+        else:
+            job.run(device, Monitor())
         distributed.destroy_process_group()
     except InputError as error:
-        reports.put(("failure", InputError(str(error))))
+        reports.put((FAILURE, InputError(str(error))))
         raise SystemExit(1) from None
     except Exception as error:
         said = "".join(traceback.format_exception_only(error)).strip()
-        reports.put(("failure", RuntimeError(said)))
+        reports.put((FAILURE, RuntimeError(said)))
         raise SystemExit(1) from error

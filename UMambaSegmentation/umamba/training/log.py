@@ -92,6 +92,7 @@ def records_of(
 
 
 EpochCallback = Callable[[EpochRecord], None]
+BeginCallback = Callable[[str], None]
 
 
 def figure(value: float | None) -> str:

@@ -11,7 +11,7 @@ from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.plans import parse_plans
 from umamba.training.folders import TrainingFolders
-from umamba.training.log import EpochCallback, append_line
+from umamba.training.log import BeginCallback, EpochCallback, append_line
 from umamba.training.record import write_record
 from umamba.training.schedule import Schedule
 
@@ -68,7 +68,13 @@ class Job:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
 
-    def run(self, device: torch.device, monitor: Monitor, on_epoch: EpochCallback | None) -> None:
+    def run(
+        self,
+        device: torch.device,
+        monitor: Monitor,
+        on_epoch: EpochCallback | None = None,
+        on_begin: BeginCallback | None = None,
+    ) -> None:
         """Train in this process, which may be one of several."""
         import torch
 
@@ -91,6 +97,8 @@ class Job:
                     began += f"; {take_weights(trainer, self.pretrained)}"
             if trainer.local_rank == 0:
                 append_line(self.fold_folder, f"training {began}; device {device}")
+                if on_begin is not None:
+                    on_begin(f"training {began}")
                 write_record(self.fold_folder, self.schedule.steps, device)
             trainer.run_training()
 
@@ -141,9 +149,14 @@ def train(
 
 
 def train_job(
-    job: Job, device: str, devices: int, monitor: Monitor, on_epoch: EpochCallback | None = None
+    job: Job,
+    device: str,
+    devices: int,
+    monitor: Monitor,
+    on_epoch: EpochCallback | None = None,
+    on_begin: BeginCallback | None = None,
 ) -> Path:
-    """As `train`, of a job."""
+    """As `train`, of a job; `on_begin` is told how the training begins, in words."""
     batch_size = parse_plans(job.plans()).configuration(job.configuration).batch_size
     if batch_size < devices:
         raise InputError(
@@ -157,11 +170,11 @@ def train_job(
 
         kind = device.partition(":")[0]
         names = [f"{kind}:{number}" if kind == "cuda" else kind for number in range(devices)]
-        train_together(job, names, monitor, on_epoch)
+        train_together(job, names, monitor, on_epoch, on_begin)
     else:
         import torch
 
-        job.run(torch.device(device), monitor, on_epoch)
+        job.run(torch.device(device), monitor, on_epoch, on_begin)
     return job.fold_folder / FINAL
 
 
