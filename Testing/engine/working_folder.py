@@ -14,7 +14,7 @@ def make_working_folder(
 
     Args:
         root: The new folder.
-        case: A folder of `oracle` with results and input/<name>_0000.nii.gz, input/<name>_truth.nii.gz.
+        case: A folder of `oracle` with results and input/<name>_0000.nii.gz ..., input/<name>_truth.nii.gz.
         validation: Of each validation case of fold 0 the name in `case`.
         training: The same for its training cases; fold 1 has the parts exchanged.
     """
@@ -36,7 +36,7 @@ def make_working_folder(
             "numTraining": len(names),
             "dataset": {
                 own: {
-                    "images": [str(case / "input" / f"{source}_0000.nii.gz")],
+                    "images": [str(path) for path in sorted(case.glob(f"input/{source}_0*.nii.gz"))],
                     "label": str(case / "input" / f"{source}_truth.nii.gz"),
                 }
                 for own, source in names.items()

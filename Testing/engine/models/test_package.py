@@ -341,6 +341,8 @@ def test_an_unfinished_training_is_taken_only_on_demand(results, file, kept):
     report = package(results, file, allow_unfinished=True)
     assert installed(file).folds == ("0", "1")
     assert any(kept in note for note in report.notes)
+    said = {LATEST: "not finished", BEST: "the best checkpoint of the training"}
+    assert report.card["training"]["recipe"] == f"nnUNetTrainer, 20 epochs, {said[kept]}"
 
 
 def test_a_folder_without_a_training(tmp_path, file):

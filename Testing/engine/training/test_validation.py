@@ -9,6 +9,7 @@ import pytest
 import SimpleITK
 
 from engine.working_folder import make_working_folder, trainer_folder, write_json
+from umamba import models
 from umamba.errors import Cancelled, InputError
 from umamba.events import Monitor
 from umamba.inference import api
@@ -246,3 +247,28 @@ def test_the_second_stage_of_a_cascade_is_validated_with_the_first_of_its_fold(c
     (first / "fold_0").rename(first / "fold_1")
     with pytest.raises(InputError, match="first stage, 3d_lowres, is not trained in this fold"):
         run(cascade, configuration="3d_cascade_fullres")
+
+
+def test_a_zip_of_the_results_keeps_the_figures(validated, tmp_path):
+    file = Path(shutil.make_archive(str(tmp_path / "results"), "zip", validated.results))
+    model = models.get(models.import_(file, id="zipped"))
+    assert model.card.accuracy == measured_accuracy(read_results(trainer_folder(validated)))
+    assert b"mueller" not in (model.folder / "card.json").read_bytes()
+
+
+def test_regions_of_several_channels_are_measured_whole(oracle, tmp_path):
+    folders = make_working_folder(tmp_path / "work", oracle / "e2e_802", CASES)
+    folder = trainer_folder(folders, "2d")
+    (folder / "fold_all").rename(folder / "fold_0")
+    evaluation = run(folders, configuration="2d")
+    assert {name: facts["values"] for name, facts in evaluation.labels.items()} == {
+        "whole": [1, 2, 3],
+        "core": [2, 3],
+        "node": [3],
+    }
+    found = {entry.label: entry.mean for entry in measured_accuracy(read_results(folder))}
+    means = evaluation.mean["labels"]
+    assert found == {
+        **{name: round(means[name]["Dice"], 4) for name in ("whole", "core", "node")},
+        "mean of all labels": round(evaluation.mean["Dice"], 4),
+    }

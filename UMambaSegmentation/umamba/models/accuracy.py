@@ -84,9 +84,10 @@ def _summary_columns(dataset: Dataset, folds: Mapping[str, Checkpoint]) -> Colum
 
 
 def _own_columns(results: Results, folds: Mapping[str, Checkpoint]) -> Columns:
-    """Our figures of all folds, and each case's mean over its labels."""
+    """Our figures of all folds, and each case's mean where there are several labels."""
     names = _names(results.dataset)
-    columns: Columns = {key: [] for key in (*names.values(), MEAN_OF_ALL)}
+    columns: Columns = {key: [] for key in names.values()}
+    means: list[float] = []
     for fold, checkpoint in folds.items():
         found = _read(checkpoint.path.parent / RESULTS) if _is_of(fold, checkpoint) else None
         cases = found.get("cases") if found else None
@@ -95,7 +96,9 @@ def _own_columns(results: Results, folds: Mapping[str, Checkpoint]) -> Columns:
         for case in cases:
             for name, key in names.items():
                 columns[key] += _share(case, "labels", name, DICE)
-            columns[MEAN_OF_ALL] += _share(case, DICE)
+            means += _share(case, DICE)
+    if len(columns) > 1:
+        columns[MEAN_OF_ALL] = means
     return columns if all(columns.values()) else {}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from umamba.models.checkpoint import Checkpoint
+from umamba.models.locate import CHECKPOINTS, UNFINISHED
 from umamba.models.results import Results
 
 # In a fold's folder, by our own training: {"steps_per_epoch", "machine"}.
@@ -35,7 +36,7 @@ def training_facts(results: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     epochs = {checkpoint.epochs for checkpoint in checkpoints}
     if len(epochs) == 1 and None not in epochs:
-        found["recipe"] = f"{results.trainer}, {epochs.pop()} epochs"
+        found["recipe"] = f"{results.trainer}, {epochs.pop()} epochs{_unlike_final(results)}"
     steps = {_steps(checkpoint) for checkpoint in checkpoints}
     if len(steps) == 1 and None not in steps:
         found["steps"] = steps.pop()
@@ -67,6 +68,14 @@ def field_of_view(results: Results) -> tuple[float, float, float] | None:
         return None
     k, j, i = (round(statistics.median(lengths), 1) for lengths in zip(*extents, strict=True))
     return (i, j, k) if min(i, j, k) > 0 else None
+
+
+def _unlike_final(results: Results) -> str:
+    """What a person should know of checkpoints other than nnU-Net's final one."""
+    names = {checkpoint.path.name for checkpoint in results.checkpoints.values()}
+    if UNFINISHED in names:
+        return ", not finished"
+    return ", the best checkpoint of the training" if CHECKPOINTS[1] in names else ""
 
 
 def _steps(checkpoint: Checkpoint) -> int | None:

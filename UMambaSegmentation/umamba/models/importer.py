@@ -12,7 +12,7 @@ from typing import Any
 from umamba.errors import ModelError
 from umamba.events import Monitor
 from umamba.models import store
-from umamba.models.accuracy import SUMMARY, measured_accuracy
+from umamba.models.accuracy import RECORD, RESULTS, SUMMARY, measured_accuracy
 from umamba.models.advice import AS_WRITTEN, GET_AGAIN, advising
 from umamba.models.archive import Names, check_space, unpack
 from umamba.models.card import Card, check_orientation
@@ -27,6 +27,7 @@ from umamba.models.stages import Stage, stages_of
 
 NATIVE = "native"
 _LIST_CHARACTERS = 500
+_MEASURED = (SUMMARY.parts, RESULTS.parts, RECORD.parts)
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _choose(names: Names) -> Names:
     for name in names:
         wanted = name.name in (PLANS, DATASET, final, POSTPROCESSING)
         wanted |= name.name == best and name.with_name(final) not in names
-        wanted |= name.parts[-2:] == SUMMARY.parts
+        wanted |= name.parts[-2:] in _MEASURED
         if wanted and name.parts[0] != "__MACOSX":
             chosen.append(name)
     return chosen
