@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -134,6 +135,8 @@ class _Reporter(Monitor):
 def _process(rank: int, job: Job, devices: Sequence[str], meeting: str, threads: int, reports: Any) -> None:  # noqa: ANN401
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     end_with_parent()
+    if not sys.warnoptions:  # those of libraries, as in the parent
+        warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
     device = torch.device(devices[rank])
     try:

@@ -11,6 +11,7 @@ import logging
 import random
 import shutil
 import time
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cpu"),  # noqa: B008  (stored by nnU-Net, never changed)
     ) -> None:
-        with redirect_stdout(io.StringIO()):  # nnU-Net announces its device
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # nnU-Net announces its device,
+            warnings.simplefilter("ignore")  # and takes a GPU for granted
             super().__init__(plans, configuration, fold, dataset_json, device)
         self.device = device  # nnU-Net takes the first GPU, or that of the process's rank
         self.grad_scaler = None
