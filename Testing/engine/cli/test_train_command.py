@@ -58,7 +58,7 @@ def test_the_whole_way_and_on_from_ctrl_c(train, work, monkeypatch):
     assert longer.status == 2
     assert "was begun with other settings than --epochs 3 (it has 2)" in longer.err[0]
 
-    done = train("--resume", "--threads", "1")
+    done = train("--resume", "--threads", "1", "--precision", "float32")
     assert done.status == 0, done.err
     assert done.out[0].endswith("5 cases; channels MR0; labels core, rim")
     assert done.out[1].startswith(f"{FIRST}: patch ")
@@ -74,6 +74,8 @@ def test_the_whole_way_and_on_from_ctrl_c(train, work, monkeypatch):
         path.name for path in fold.iterdir()
     }
     assert (fold / "validation" / "results.json").is_file()
+    kept = json.loads((fold / "settings.json").read_text())
+    assert (kept["epochs"], kept["features"], kept["precision"]) == (2, "4-8", "float32")
 
 
 def test_events(train):

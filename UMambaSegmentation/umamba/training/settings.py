@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Settings:
     def differences(self, asked: Mapping[str, Any]) -> list[str]:
         """What was asked for and is otherwise here, as texts."""
         return [
-            f"--{name.replace('_', '-')} {value} (it has {getattr(self, name) or 'none'})"
+            f"--{name.replace('_', '-')} {value} (it has {'none' if getattr(self, name) is None else getattr(self, name)})"
             for name, value in asked.items()
             if value != getattr(self, name)
         ]
@@ -62,6 +62,8 @@ class Settings:
 
 # The options that decide in which folder a training lies.
 PLACE = ("network", "configuration", "fold", "batch_size", "features")
+# Those that may change while it goes on.
+CHANGEABLE = ("precision",)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def begun_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Begun:
     """The training to go on with: the one of these options, or the only unfinished one.
 
     Raises:
-        InputError: There is none, there are several, or it has other settings than those asked for.
+        InputError: There is none, there are several, or it has other settings than those asked for, but for
+            the precision, which may change.
     """
     everything = begun_trainings(folders)
     if not everything:
@@ -150,10 +153,12 @@ def begun_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Begun:
         if len(everything) == 1:
             there += f", not with {', '.join(everything[0].settings.differences(chosen))}"
         raise InputError(f"{folders.root}: no training of these options was begun there, only {there}")
-    differences = found[0].settings.differences(asked)
+    changed = {name: value for name, value in asked.items() if name in CHANGEABLE}
+    begun = replace(found[0], settings=replace(found[0].settings, **changed))
+    differences = begun.settings.differences(asked)
     if differences:
         raise InputError(
             f"the training of {found[0]} was begun with other settings than {', '.join(differences)}; leave "
             "these options away, or begin anew in another folder"
         )
-    return found[0]
+    return begun
