@@ -49,10 +49,11 @@ class Settings:
 
     def differences(self, asked: Mapping[str, Any]) -> list[str]:
         """What was asked for and is otherwise here, as texts."""
+        own = asdict(self)
         return [
-            f"--{name.replace('_', '-')} {value} (it has {'none' if getattr(self, name) is None else getattr(self, name)})"
+            f"--{name.replace('_', '-')} {value} (it has {'none' if own[name] is None else own[name]})"
             for name, value in asked.items()
-            if value != getattr(self, name)
+            if value != own[name]
         ]
 
     def same_place(self, other: Settings) -> bool:
