@@ -284,7 +284,7 @@ def _summary(job: Job, evaluation: Evaluation, seconds: float) -> Iterator[str]:
         yield f"  {name:<{width}}  Dice {figure(value)}"
     if dice:
         yield f"  means of {len(evaluation.cases)} validation cases"
-    yield f"trained in {human_seconds(seconds)}; results in {job.results}, curves in fold_{job.fold}/{CURVES}"
+    yield f"done in {human_seconds(seconds)}; results in {job.results}, curves in fold_{job.fold}/{CURVES}"
     archive = f"{job.name.partition('_')[2].lower()}.zip"
     yield f"next: umamba package {shlex.quote(str(job.results))} {shlex.quote(archive)}"
 
