@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_the_epoch_before(tiny, checkpoint_of) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILE_BYTES, limits[1]))
 
     try:
-        with pytest.raises(InputError, match=r"checkpoint of epoch 2 could not be written .*make room.*--resume"):
+        with pytest.raises(InputError, match=r"of epoch 2 could not be written .*make room.*--resume"):
             tiny.train(SCHEDULE, on_epoch=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
