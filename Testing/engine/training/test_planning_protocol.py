@@ -34,7 +34,7 @@ def _description(fingerprint: dict[str, Any]) -> dict[str, Any]:
 
 def _plan(root: Path, fingerprint: dict[str, Any], network: str, options: PlanOptions) -> dict[str, Any]:
     """What the planner of `network` makes of cases that are all alike."""
-    from umamba.training.planning_nnunet import PLANNERS
+    from umamba.training.planners import PLANNERS
 
     folders = TrainingFolders(root)
     picture = root / "any.png"

@@ -148,6 +148,7 @@ def _prepare(request: Request, report: Report, stop: Stop) -> Job:
             options=plan_options(settings.batch_size, settings.features),
             split=options.split,
             fold=fold,
+            preset=settings.preset,
             monitor=monitor,
             processes=min(_cores(options), 1 + len(raw.cases) // CASES_PER_PROCESS),
         )
@@ -162,6 +163,7 @@ def _prepare(request: Request, report: Report, stop: Stop) -> Job:
         _schedule(settings),
         _workers(request),
         settings.pretrained,
+        settings.preset,
     )
     if settings.pretrained is not None and not options.resume:
         check_pretrained(settings.pretrained, job.plans(), job.configuration)

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 OUTPUT_OPTION = "-o"
 # Also in umamba.training, which this file must not load before it is needed.
-NETWORKS = ("umamba-bot", "umamba-enc", "nnunet", "nnunet-resenc")
+NETWORKS = ("umamba-bot", "umamba-enc", "nnunet", "nnunet-resenc", "mamba-unet")
+PRESETS = ("mamba-unet-paper",)
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # Those that make a training what it is; they are kept with it, so that --resume needs none of them.
 SETTINGS = (
     *("network", "configuration", "fold", "epochs", "steps", "seed", "precision"),
-    *("batch_size", "features", "labels", "channels", "pretrained"),
+    *("batch_size", "features", "labels", "channels", "pretrained", "preset"),
 )
 
 
@@ -60,7 +61,12 @@ def parse(words: list[str]) -> argparse.Namespace:
 def _add_what(parser: Parser) -> None:
     what = parser.add_argument_group("what to train")
     what.add_argument("--network", choices=NETWORKS, help=f"default {NETWORKS[0]}")
-    what.add_argument("--configuration", choices=CONFIGURATIONS, help=f"default {CONFIGURATIONS[1]}")
+    what.add_argument(
+        "--configuration",
+        choices=CONFIGURATIONS,
+        help=f"default {CONFIGURATIONS[1]}, of mamba-unet {CONFIGURATIONS[0]}",
+    )
+    what.add_argument("--preset", choices=PRESETS, help="a published training, with all of its numbers")
     what.add_argument(
         "--fold",
         type=fold_name,
@@ -79,7 +85,9 @@ def _add_what(parser: Parser) -> None:
         help="channels of the first stage, doubled stage by stage up to MAX (default: as planned)",
     )
     what.add_argument(
-        "--pretrained", metavar="MODEL", help="begin with the weights of this model: id or folder"
+        "--pretrained",
+        metavar="MODEL",
+        help="begin with the weights of this model: id or folder; for mamba-unet also a checkpoint of VMamba",
     )
     what.add_argument("--seed", type=seed_number, metavar="N", help="of weights and augmentation (default 0)")
     what.add_argument("--split", type=Path, metavar="FILE", help="JSON file with folds of your own")

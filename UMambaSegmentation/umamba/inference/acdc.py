@@ -77,12 +77,16 @@ def preprocess_cropped(cropped: Cropped, monitor: Monitor) -> Preprocessed:
     for index, channel in enumerate(cropped.channels):
         monitor.step("preprocess", index, len(cropped.channels))
         least, largest = float(channel.min()), float(channel.max())
-        width = largest - least or 1.0
         for plane, out in zip(channel, data[index], strict=True):
-            unit = ((plane.astype(np.float64) - least) / width).astype(np.float32)
-            out[...] = resize(unit, rows, columns)
+            out[...] = resize(to_unit(plane, least, largest), rows, columns)
     monitor.step("preprocess", len(cropped.channels), len(cropped.channels))
     return Preprocessed(data, layout)
+
+
+def to_unit(values: np.ndarray, least: float, largest: float) -> np.ndarray:
+    """`values` as float32 from 0 to 1, divided in float64; 0 everywhere where `least` is `largest`."""
+    unit: np.ndarray = ((values.astype(np.float64) - least) / (largest - least or 1.0)).astype(np.float32)
+    return unit
 
 
 class SliceExporter:

@@ -22,15 +22,18 @@ class NetworkChoice:
         class_path: The class that the plans name; nnU-Net's trainer imports it, this engine looks it up.
         plans_name: Name of its plans, the same whichever dataset.
         planner: Whose rules plan it: "u-mamba" (nnU-Net's of version 2.1, as the paper used them),
-            "nnunet" (those of today) or "resenc" (nnU-Net's for residual encoders, size M).
+            "nnunet" (those of today), "resenc" (nnU-Net's for residual encoders, size M), "mamba-unet"
+            (those of today, on sides that its tokens divide) or "mamba-unet-paper" (fixed, as published).
         takes_patch_size: Whether the class is built for one patch size and wants it as an argument.
+        configuration: What is trained where nothing else is asked for.
     """
 
     name: str
     class_path: str
     plans_name: str
-    planner: Literal["u-mamba", "nnunet", "resenc"]
+    planner: Literal["u-mamba", "nnunet", "resenc", "mamba-unet", "mamba-unet-paper"]
     takes_patch_size: bool = False
+    configuration: str = "3d_fullres"
 
 
 _PUBLISHED = "dynamic_network_architectures.architectures.unet"
@@ -39,6 +42,7 @@ _ROWS = (
     NetworkChoice("umamba-enc", "umamba.nn.UMambaEnc", "UMambaEncPlans", "u-mamba", takes_patch_size=True),
     NetworkChoice("nnunet", f"{_PUBLISHED}.PlainConvUNet", "nnUNetPlans", "nnunet"),
     NetworkChoice("nnunet-resenc", f"{_PUBLISHED}.ResidualEncoderUNet", "nnUNetResEncUNetMPlans", "resenc"),
+    NetworkChoice("mamba-unet", "umamba.nn.MambaUNet", "MambaUNetPlans", "mamba-unet", configuration="2d"),
 )
 NETWORKS: Mapping[str, NetworkChoice] = MappingProxyType({row.name: row for row in _ROWS})
 

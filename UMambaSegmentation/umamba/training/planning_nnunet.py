@@ -45,7 +45,7 @@ _OF_PREPROCESSING = (
 )
 
 
-class _Planning(ExperimentPlanner):  # type: ignore[misc]
+class Planning(ExperimentPlanner):  # type: ignore[misc]
     """Whatever the rules: the network of the table, the user's numbers, plans written whole or not at all."""
 
     choice: NetworkChoice
@@ -120,8 +120,8 @@ class _Planning(ExperimentPlanner):  # type: ignore[misc]
         )
         if tuple(fitting) != tuple(patch_size):
             raise InputError(
-                f"a patch of {_by(patch_size)} cannot be halved as often as the network does; the next that "
-                f"can is {_by(fitting)}"
+                f"a patch of {by(patch_size)} cannot be halved as often as the network does; the next that "
+                f"can is {by(fitting)}"
             )
         arguments = plan["architecture"]["arch_kwargs"]
         stages = len(strides)
@@ -175,7 +175,7 @@ class _Planning(ExperimentPlanner):  # type: ignore[misc]
         write_json(folder / f"{self.plans_identifier}.json", plans, overwrite=True)
 
 
-class UMambaPlanner(_Planning):
+class UMambaPlanner(Planning):
     """The protocol of U-Mamba's paper (arXiv 2401.04722, table 2): nnU-Net 2.1's, which its code contains.
 
     It differs from today's in 2D alone: the patch shrinks until the whole batch of the reference fits.
@@ -201,26 +201,19 @@ class UMambaPlanner(_Planning):
         return plan
 
 
-class PlainPlanner(_Planning):
+class PlainPlanner(Planning):
     """nnU-Net's default planner of today."""
 
 
-class ResidualPlanner(_Planning, nnUNetPlannerResEncM):  # type: ignore[misc]
+class ResidualPlanner(Planning, nnUNetPlannerResEncM):  # type: ignore[misc]
     """nnU-Net's planner for residual encoders, size M (about 9 to 11 GB of GPU memory)."""
-
-
-PLANNERS: dict[str, type[_Planning]] = {
-    "u-mamba": UMambaPlanner,
-    "nnunet": PlainPlanner,
-    "resenc": ResidualPlanner,
-}
 
 
 def _check_depth(stages: int, shape: Sequence[float]) -> None:
     """Refuse images so small that the network would have no second stage."""
     if stages < 2:
         raise InputError(
-            f"images of {_by([round(size) for size in shape])} voxels are too small to train on; 8 along "
+            f"images of {by([round(size) for size in shape])} voxels are too small to train on; 8 along "
             "two axes are the least: take a smaller spacing or larger images"
         )
 
@@ -230,5 +223,6 @@ def _digest(entry: Plan, transpose_forward: Sequence[int]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _by(values: Sequence[int]) -> str:
+def by(values: Sequence[int]) -> str:
+    """Sizes as a person reads them: 256 x 224."""
     return " x ".join(str(int(value)) for value in values)

@@ -18,11 +18,12 @@ from umamba.training.dataset import DATASET_FILE, RawDataset
 from umamba.training.dataset_check import check_dataset
 from umamba.training.dataset_fingerprint import extract_fingerprint
 from umamba.training.folders import TrainingFolders
-from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_configuration, network_choice
+from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_configuration
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
 from umamba.training.prepare_lock import one_at_a_time
+from umamba.training.presets import choice_of
 from umamba.training.run import TRAINER
 from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 
@@ -48,6 +49,7 @@ def prepare(
     options: PlanOptions = PlanOptions(),  # noqa: B008  (frozen)
     split: Path | None = None,
     fold: int | str | None = None,
+    preset: str | None = None,
     monitor: Monitor | None = None,
     processes: int = 1,
 ) -> Prepared:
@@ -64,6 +66,7 @@ def prepare(
         options: Choices that make other plans.
         split: A file with folds; None: those in the dataset's folder, else nnU-Net's.
         fold: The fold that is to be trained, so that one that does not exist is refused at once.
+        preset: A name of `presets.PRESETS`, whose rules plan instead of the network's.
         monitor: Is told of the stages "check", "fingerprint" and "preprocess", and may cancel: the next call
             goes on where it was.
         processes: Processes to work with; with 1 all is done in this one.
@@ -74,7 +77,7 @@ def prepare(
             dataset itself leaves nothing behind.
     """
     monitor = monitor or Monitor()
-    choice = network_choice(network)
+    choice = choice_of(network, preset)
     check_configuration(configuration)
     home = folders.preprocessed / raw.name
     splits = _splits(home, raw, split)
@@ -143,7 +146,7 @@ def _plans(
     """The plans of that name, made where there are none."""
     path = home / f"{choice.plans_name}{options.suffix}.json"
     if not path.is_file():
-        from umamba.training.planning_nnunet import PLANNERS
+        from umamba.training.planners import PLANNERS
 
         with folders.activate(augmentation_processes=1), _quiet(), _quiet_errors():
             planner = PLANNERS[choice.planner](home.name)

@@ -12,6 +12,7 @@ from umamba.evaluation.workers import run_all
 from umamba.events import Monitor
 from umamba.imaging.files import check_space
 from umamba.training.dataset import Case, RawDataset
+from umamba.training.presets import PREPROCESSOR
 
 STAGE = "preprocess"
 # nnU-Net's files of a case; the last one moved tells that all are there.
@@ -72,11 +73,10 @@ def preprocess_case(
     description: dict[str, Any],
 ) -> None:
     """Preprocess one case into `beside` and move it, whole, into `folder`."""
-    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(plans)
-    DefaultPreprocessor(verbose=False).run_case_save(
+    _preprocessor(plans["configurations"][configuration]).run_case_save(
         str(beside / case.name),
         [str(path) for path in case.images],
         str(case.label),
@@ -86,6 +86,17 @@ def preprocess_case(
     )
     for ending in _ENDINGS:
         (beside / f"{case.name}{ending}").replace(folder / f"{case.name}{ending}")
+
+
+def _preprocessor(entry: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The one that a configuration names: a preset's, or nnU-Net's."""
+    if entry.get("preprocessor_name") == PREPROCESSOR:
+        from umamba.training.mamba_unet_cases import WholeVolumeTo01
+
+        return WholeVolumeTo01(verbose=False)
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+
+    return DefaultPreprocessor(verbose=False)
 
 
 def _is_whole(folder: Path, name: str) -> bool:

@@ -12,11 +12,14 @@ from umamba.events import Monitor
 from umamba.plans import parse_plans
 from umamba.training.folders import TrainingFolders
 from umamba.training.log import BeginCallback, EpochCallback, append_line
+from umamba.training.presets import preset_of
 from umamba.training.record import write_record
 from umamba.training.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
+
+    from umamba.training.trainer import UMambaTrainer
 
 TRAINER = "UMambaTrainer"  # the class, by whose name nnU-Net calls the folder of the results
 
@@ -32,6 +35,7 @@ class Job:
         schedule: Length, seed and precision.
         processes: Those that augment, for each device; 0 augments where the training runs, repeatably.
         pretrained: A model to take weights from, where no checkpoint is to go on from.
+        preset: The published training that this is, by its name in `presets.PRESETS`.
     """
 
     folders: TrainingFolders
@@ -42,11 +46,13 @@ class Job:
     schedule: Schedule
     processes: int = 0
     pretrained: str | None = None
+    preset: str | None = None
 
     @property
     def results(self) -> Path:
         """The folder of this configuration's results, in nnU-Net's layout."""
-        return self.folders.results / self.name / f"{TRAINER}__{self.plans_name}__{self.configuration}"
+        trainer = TRAINER if self.preset is None else preset_of(self.preset).trainer
+        return self.folders.results / self.name / f"{trainer}__{self.plans_name}__{self.configuration}"
 
     @property
     def fold_folder(self) -> Path:
@@ -79,14 +85,13 @@ class Job:
         import torch
 
         from umamba.training.pretrained import take_weights
-        from umamba.training.trainer import UMambaTrainer
 
         plans = {**self.plans(), "continue_training": False}
         if device.type == "cuda":
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True  # as nnU-Net; patches are all of one size
         with self.folders.activate(self.processes):
-            trainer = UMambaTrainer(plans, self.configuration, self.fold, self.dataset(), device)
+            trainer = self._trainer()(plans, self.configuration, self.fold, self.dataset(), device)
             trainer.follow(self.schedule, monitor, on_epoch)
             trainer.initialize()
             if trainer.resume():
@@ -102,6 +107,15 @@ class Job:
                 write_record(self.fold_folder, self.schedule.steps, device)
             trainer.run_training()
 
+    def _trainer(self) -> type[UMambaTrainer]:
+        if self.preset is not None:
+            from umamba.training.mamba_unet_trainer import UMambaTrainerMambaUNetPaper
+
+            return UMambaTrainerMambaUNetPaper
+        from umamba.training.trainer import UMambaTrainer
+
+        return UMambaTrainer
+
 
 def train(
     folders: TrainingFolders,
@@ -115,6 +129,7 @@ def train(
     devices: int = 1,
     processes: int = 0,
     pretrained: str | None = None,
+    preset: str | None = None,
     monitor: Monitor | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> Path:
@@ -132,6 +147,7 @@ def train(
         processes: Those that augment, for each device; 0 augments where the training runs. Only so is a
             training repeatable to the last bit.
         pretrained: Id or folder of a model whose weights a new training begins with.
+        preset: The published training that this is; it must have been prepared as such.
         monitor: Is told every step and may cancel; the latest checkpoint then stays.
         on_epoch: Is told every finished epoch.
 
@@ -144,7 +160,7 @@ def train(
         Cancelled: `monitor` said so.
     """
     require_nnunet()
-    job = Job(folders, name, plans_name, configuration, fold, schedule, processes, pretrained)
+    job = Job(folders, name, plans_name, configuration, fold, schedule, processes, pretrained, preset)
     return train_job(job, device, devices, monitor or Monitor(), on_epoch)
 
 
@@ -158,6 +174,11 @@ def train_job(
 ) -> Path:
     """As `train`, of a job; `on_begin` is told how the training begins, in words."""
     batch_size = parse_plans(job.plans()).configuration(job.configuration).batch_size
+    if job.preset is not None and devices > 1:
+        raise InputError(
+            f"--preset {job.preset}: its loss is over whole batches, which {devices} devices would share; "
+            "leave --devices away"
+        )
     if batch_size < devices:
         raise InputError(
             f"--devices {devices}: a batch has {batch_size} patches, at least one for each device is needed; "

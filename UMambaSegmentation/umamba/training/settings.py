@@ -12,6 +12,7 @@ from umamba.errors import InputError
 from umamba.imaging.files import write_json
 from umamba.training.folders import TrainingFolders
 from umamba.training.log import read_progress
+from umamba.training.presets import defaults
 from umamba.training.schedule import EPOCHS, STEPS
 
 SETTINGS = "settings.json"
@@ -29,6 +30,7 @@ class Settings:
         batch_size, features: What was chosen instead of the planner's choice; `features` as "16" or "16-128".
         labels, channels: Names for a plain folder, "liver=1,spleen=2" and "CT".
         pretrained: The model that the first weights came from: its id or folder.
+        preset: A published training, by its name in `presets.PRESETS`.
     """
 
     network: str = "umamba-bot"
@@ -43,9 +45,10 @@ class Settings:
     labels: str | None = None
     channels: str | None = None
     pretrained: str | None = None
+    preset: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.network} {self.configuration} fold {self.fold}"
+        return f"{self.preset or self.network} {self.configuration} fold {self.fold}"
 
     def differences(self, asked: Mapping[str, Any]) -> list[str]:
         """What was asked for and is otherwise here, as texts."""
@@ -62,7 +65,7 @@ class Settings:
 
 
 # The options that decide in which folder a training lies.
-PLACE = ("network", "configuration", "fold", "batch_size", "features")
+PLACE = ("network", "preset", "configuration", "fold", "batch_size", "features")
 # Those that may change while it goes on.
 CHANGEABLE = ("precision",)
 
@@ -120,9 +123,9 @@ def new_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Settings
         asked: The options that were given, by the names of `Settings`.
 
     Raises:
-        InputError: It was begun before.
+        InputError: It was begun before, or a preset is of another network.
     """
-    settings = Settings(**asked)
+    settings = Settings(**defaults(asked) | dict(asked))
     for begun in begun_trainings(folders):
         if begun.settings.same_place(settings):
             raise InputError(
@@ -147,7 +150,7 @@ def begun_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Begun:
     if len(found) > 1:
         found = [begun for begun in found if not begun.finished] or found
     if len(found) > 1:
-        which = "choose one by --network, --configuration, --fold, --batch-size or --features"
+        which = "choose one by --network, --preset, --configuration, --fold, --batch-size or --features"
         raise InputError(f"{folders.root}: has several trainings, {which}: {'; '.join(map(str, found))}")
     if not found:
         there = "; ".join(map(str, everything))

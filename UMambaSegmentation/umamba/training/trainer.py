@@ -25,6 +25,7 @@ from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.imaging.files import MEGABYTE, atomic_write
 from umamba.models.checkpoint import read_checkpoint
+from umamba.plans.architecture import MAMBA_UNET
 from umamba.training import ddp
 from umamba.training.curves import draw_curves
 from umamba.training.log import (
@@ -44,7 +45,6 @@ from umamba.training.schedule import Schedule
 _log = logging.getLogger(__name__)
 
 LATEST, BEST, FINAL = "checkpoint_latest.pth", "checkpoint_best.pth", "checkpoint_final.pth"
-_GRADIENT_NORM = 12.0  # nnU-Net's clipping
 # Numbers that seeds are drawn for besides the epochs'.
 _SEED_OF_WEIGHTS, _SEED_OF_LOADERS = 2**31, 2**30
 # A scaled loss begins at 2**16 and is halved by each step that overflows, so 16 in a row are no fault.
@@ -65,6 +65,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
     monitor: Monitor
     is_ddp: bool
     network: Any
+    gradient_norm = 12.0  # nnU-Net's clipping
+    best_by = "ema_fg_dice"  # the figure whose best epoch is kept
     grad_scaler: torch.amp.GradScaler | None
     _best_ema: float | None
 
@@ -80,6 +82,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             warnings.simplefilter("ignore")  # and takes a GPU for granted
             super().__init__(plans, configuration, fold, dataset_json, device)
         self.device = device  # nnU-Net takes the first GPU, or that of the process's rank
+        network = self.configuration_manager.network_arch_class_name
+        self.enable_deep_supervision = not network.endswith(MAMBA_UNET)  # which has one output only
         self.grad_scaler = None
         self._on_epoch: EpochCallback | None = None
         self._skipped = self._skipped_in_a_row = 0
@@ -121,6 +125,11 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             self.network = ddp.wrap(self.network, self.device)
             self.loss = self._build_loss()
         self._log_lists().setdefault(SKIPPED, [])
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Nothing for a network that has one output only."""
+        if self.enable_deep_supervision:
+            super().set_deep_supervision_enabled(enabled)
 
     def _do_i_compile(self) -> bool:
         """Never: torch.compile does not know the scan's kernels."""
@@ -202,7 +211,7 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         (loss if scaler is None else scaler.scale(loss)).backward()
         if scaler is not None:
             scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_norm)
         finite = bool(torch.isfinite(norm) & torch.isfinite(loss.detach()))
         if self.is_ddp:
             finite = ddp.all_agree(finite, self.device)
@@ -249,9 +258,9 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
     def on_epoch_end(self) -> None:
         """Write the checkpoint from which the next run can go on; then tell of the epoch."""
         self.logger.log("epoch_end_timestamps", time.time(), self.current_epoch)
-        smooth = defined(self.logger.get_value("ema_fg_dice", step=-1))
-        if smooth is not None and (self._best_ema is None or smooth > self._best_ema):
-            self._best_ema = smooth
+        score = defined(self.logger.get_value(self.best_by, step=-1))
+        if score is not None and (self._best_ema is None or score > self._best_ema):
+            self._best_ema = score
             self.save_checkpoint(str(self._folder / BEST))
         self.save_checkpoint(str(self._folder / LATEST))
         self.current_epoch += 1

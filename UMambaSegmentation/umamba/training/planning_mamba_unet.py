@@ -1,0 +1,141 @@
+"""Plans for a Mamba-UNet: nnU-Net's on sides that its tokens divide, or those of its published training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from umamba.errors import InputError
+from umamba.plans.architecture import MAMBA_UNET
+from umamba.plans.configuration import ACDC_STEPS
+from umamba.plans.mamba_unet import (
+    COLOUR_CHANNELS,
+    PUBLISHED_PATCH,
+    MambaUNetSizes,
+    arguments_of,
+    default_sizes,
+    parse_sizes,
+)
+from umamba.training.planning_nnunet import PlainPlanner, Plan, by
+from umamba.training.presets import PAPER_BATCH, PAPER_SIDE, PREPROCESSOR
+
+FLAT = "2d"
+
+
+class MambaUNetPlanner(PlainPlanner):
+    """nnU-Net's rules of today decide spacing, patch and batch, as for a network of its own.
+
+    Over two axes the sides grow to the next multiples of what the published network divides by, 32, and the
+    batch shrinks by as much. Over three axes the strides are nnU-Net's, so that its patch fits: the first
+    ones make a token, long along the axes of small spacing, and the others the merges.
+    """
+
+    def get_plans_for_configuration(self, *args: Any, **kwargs: Any) -> Plan:  # noqa: ANN401
+        """The rules' plan with a Mamba-UNet in it."""
+        plan = super().get_plans_for_configuration(*args, **kwargs)
+        strides = plan["architecture"]["arch_kwargs"]["strides"]
+        sizes = self._sizes([[int(factor) for factor in stride] for stride in strides])
+        plan["architecture"] = {
+            "network_class_name": self.choice.class_path,
+            "arch_kwargs": arguments_of(sizes),
+            "_kw_requires_import": [],
+        }
+        sides = zip(plan["patch_size"], sizes.total_stride, strict=True)
+        self._take_sides(plan, [math.ceil(side / stride) * stride for side, stride in sides])
+        return plan
+
+    def _sizes(self, strides: Sequence[Sequence[int]]) -> MambaUNetSizes:
+        """The network for nnU-Net's strides, of the width that was asked for.
+
+        Raises:
+            InputError: A limit of the width, which this network cannot keep.
+        """
+        usual, options = default_sizes(strides), self.options
+        base = options.base_features or usual.dims[0]
+        dims = [base * 2**stage for stage in range(len(usual.dims))]
+        if options.most_features not in (None, dims[-1]):
+            raise InputError(
+                f"--features {base}-{options.most_features}: the channels of a {MAMBA_UNET} double at every "
+                f"stage, here from {base} to {dims[-1]}; give --features {base}"
+            )
+        chosen = arguments_of(usual) | {"dims": dims, "dt_ranks": None}
+        return parse_sizes(chosen, usual.axes, MAMBA_UNET)
+
+    def _replan(self, plan: Plan, patch_size: Sequence[int], voxels: float) -> None:
+        """A patch that was chosen: over two axes without nnU-Net's stages, which this network has not.
+
+        Raises:
+            InputError: A side does not fit.
+        """
+        if len(patch_size) == 3:
+            super()._replan(plan, patch_size, voxels)
+        else:
+            check_sides(patch_size)
+            self._take_sides(plan, patch_size)
+
+    def _take_sides(self, plan: Plan, sides: Sequence[int]) -> None:
+        """Take these sides, with a batch of as many pixels, two at least."""
+        before, after = math.prod(plan["patch_size"]), math.prod(sides)
+        if before != after:
+            plan["batch_size"] = max(self.UNet_min_batch_size, plan["batch_size"] * int(before) // after)
+        if self.options.batch_size is not None:
+            plan["batch_size"] = self.options.batch_size
+        plan["patch_size"] = [int(side) for side in sides]
+
+
+class PaperPlanner(MambaUNetPlanner):
+    """The published training (arXiv 2402.05079): slices brought to 224 x 224 pixels, 24 of them in a batch.
+
+    Every volume is stored from 0 to 1 at its own size, for the augmentation comes before the resizing.
+    """
+
+    def get_plans_for_configuration(self, *args: Any, **kwargs: Any) -> Plan:  # noqa: ANN401
+        """The plan of the published training, whichever images these are.
+
+        Raises:
+            InputError: Channels that the published network does not take.
+        """
+        check_channels(self.dataset_json["channel_names"].values())
+        plan = super().get_plans_for_configuration(*args, **kwargs)
+        if len(plan["patch_size"]) != 2:
+            return plan
+        plan["patch_size"] = list(self.options.patch_size or (PAPER_SIDE, PAPER_SIDE))
+        plan["batch_size"] = self.options.batch_size or PAPER_BATCH
+        plan["preprocessing"] = ACDC_STEPS
+        plan["preprocessor_name"] = PREPROCESSOR
+        return plan
+
+    def save_plans(self, plans: Plan) -> None:
+        """Only the flat configuration is of the published training."""
+        super().save_plans({**plans, "configurations": {FLAT: plans["configurations"][FLAT]}})
+
+
+def check_channels(names: Sequence[str]) -> None:
+    """Refuse images of other channels than the published network takes.
+
+    Raises:
+        InputError: Neither one, which it repeats, nor three.
+    """
+    count = len(list(names))
+    if count not in (1, COLOUR_CHANNELS):
+        raise InputError(
+            f"the published Mamba-UNet takes images of one channel or of three, these have {count}; leave "
+            "--preset away"
+        )
+
+
+def check_sides(patch_size: Sequence[int]) -> None:
+    """Refuse a flat patch that tokens and merges do not divide.
+
+    Raises:
+        InputError: A side is no multiple of 32.
+    """
+    stride = default_sizes([[1, 1]]).total_stride[0]
+    fitting = [math.ceil(side / stride) * stride for side in patch_size]
+    if fitting != list(patch_size):
+        raise InputError(
+            f"a patch of {by(patch_size)} does not fit a {MAMBA_UNET}: its sides must be multiples of "
+            f"{stride} (tokens of {PUBLISHED_PATCH} pixels, merged three times); the next that fits is "
+            f"{by(fitting)}"
+        )
