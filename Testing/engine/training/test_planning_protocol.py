@@ -1,64 +1,24 @@
 """Plans from fingerprints: U-Mamba's as the paper's code makes them, nnU-Net's as nnunetv2 does."""
 
-import io
 import json
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from dataset_builders import write_picture
+from planning_builders import description_of, planned
 from umamba import InputError
 from umamba.nn import build_network
 from umamba.plans import parse_plans
-from umamba.training import TrainingFolders
 from umamba.training.networks import NETWORKS
 from umamba.training.planning_options import PlanOptions
 
 pytest.importorskip("nnunetv2", reason="planning needs the extra `train`")
 
-NAME = "Dataset501_Planned"
 NUMBERS = ("patch_size", "batch_size", "n_stages", "strides", "kernels")
 FORK, NNUNET = "fork_planner", "nnunetv2_281_planner"
-
-
-def _description(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    labels = {"background": 0, **{f"label_{value}": value for value in range(1, fingerprint["labels"])}}
-    channels = {str(channel): f"channel {channel}" for channel in range(fingerprint["channels"])}
-    return {"channel_names": channels, "labels": labels, "file_ending": ".png"}
-
-
-def _plan(root: Path, fingerprint: dict[str, Any], network: str, options: PlanOptions) -> dict[str, Any]:
-    """What the planner of `network` makes of cases that are all alike."""
-    from umamba.training.planners import PLANNERS
-
-    folders = TrainingFolders(root)
-    picture = root / "any.png"
-    write_picture(picture, np.zeros((8, 8), np.uint8))
-    with folders.activate(augmentation_processes=1), redirect_stdout(io.StringIO()):
-        for folder in (folders.raw / NAME, folders.preprocessed / NAME):
-            folder.mkdir(exist_ok=True)
-        entry = {"images": [str(picture)], "label": str(picture)}
-        described = {"numTraining": fingerprint["numTraining"], "dataset": {"any": entry}}
-        (folders.raw / NAME / "dataset.json").write_text(json.dumps(_description(fingerprint) | described))
-        measured = {
-            "spacings": [fingerprint["spacing_after_transpose"]],
-            "shapes_after_crop": [fingerprint["median_shape_after_resampling"]],
-            "foreground_intensity_properties_per_channel": {},
-            "median_relative_size_after_cropping": 1.0,
-        }
-        (folders.preprocessed / NAME / "dataset_fingerprint.json").write_text(json.dumps(measured))
-        choice = NETWORKS[network]
-        planner = PLANNERS[choice.planner](NAME)
-        planner.follow(choice, options)
-        planner.plan_experiment()
-    text = (folders.preprocessed / NAME / f"{planner.plans_identifier}.json").read_text(encoding="utf-8")
-    plans: dict[str, Any] = json.loads(text)
-    return plans
 
 
 Plan = Callable[..., dict[str, Any]]
@@ -66,14 +26,14 @@ Plan = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """`_plan`, each question asked once: the search for a low resolution takes a second."""
+    """`planned`, each question asked once: the search for a low resolution takes a second."""
     answers: dict[str, dict[str, Any]] = {}
 
     def ask(fingerprint: dict[str, Any], network: str, **options: Any) -> dict[str, Any]:
         question = json.dumps([fingerprint, network, options])
         if question not in answers:
             folder = tmp_path_factory.mktemp("planned")
-            answers[question] = _plan(folder, fingerprint, network, PlanOptions(**options))
+            answers[question] = planned(folder, fingerprint, network, PlanOptions(**options))
         return answers[question]
 
     return ask
@@ -117,7 +77,7 @@ def test_the_planner_decides_as_the_published_one(
 @pytest.mark.parametrize("number", range(6))
 def test_the_networks_of_the_paper_come_out(published: list[dict[str, Any]], plan: Plan, number: int) -> None:
     case = published[number]
-    configuration, dataset = _configuration(case), _description(case["fingerprint"])
+    configuration, dataset = _configuration(case), description_of(case["fingerprint"])
     for network, key in (("umamba-bot", "Bot current"), ("umamba-enc", "Enc current")):
         plans = plan(case["fingerprint"], network)
         with torch.device("meta"):
@@ -207,7 +167,7 @@ def test_a_chosen_patch_has_stages_of_its_own(large: dict[str, Any], plan: Plan,
     assert found["kernels"] == [[1, 3, 3], *[[3, 3, 3]] * 5]
     assert found["batch_size"] > _numbers(plan(large, network), "3d_fullres")["batch_size"]
     with torch.device("meta"):
-        build_network(plans, "3d_fullres", _description(large))
+        build_network(plans, "3d_fullres", description_of(large))
     assert _numbers(plans, "2d") == _numbers(plan(large, network), "2d")
 
 

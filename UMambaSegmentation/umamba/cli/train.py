@@ -92,6 +92,7 @@ def _request(options: argparse.Namespace) -> Request:
 
     require_nnunet()
     from umamba.training.folders import TrainingFolders
+    from umamba.training.pretrained import check_given
     from umamba.training.settings import begun_training, new_training
 
     folder: Path = options.output
@@ -103,12 +104,10 @@ def _request(options: argparse.Namespace) -> Request:
         raise InputError(f"{OUTPUT_OPTION} {folder} is a file; give a folder")
     if os.path.realpath(folder) == os.path.realpath(options.dataset):
         raise InputError(f"{OUTPUT_OPTION} {folder} is the dataset; give another folder")
-    if options.pretrained is not None:
-        from umamba import models
-
-        models.get(options.pretrained)  # raises for what is none
     folders, asked = TrainingFolders(folder), asked_settings(options)
     settings = begun_training(folders, asked).settings if options.resume else new_training(folders, asked)
+    if options.pretrained is not None:
+        check_given(options.pretrained, settings.network)
     return Request(options, settings, folders, _device(options))
 
 

@@ -1,15 +1,18 @@
 """Weights of another model as the start of a training.
 
 The convention of nnU-Net's fine-tuning: whatever has the same name and shape is taken, except the heads,
-which belong to the other model's labels. Read through the safe reader; nothing in the file is run.
+which belong to the other model's labels. A Mamba-UNet begins by the rule of its own code, for which a
+checkpoint of VMamba will do. Read through the safe reader; nothing in the file is run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from umamba.errors import InputError
+from umamba.errors import InputError, ModelError
+from umamba.plans.architecture import MAMBA_UNET
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +23,24 @@ if TYPE_CHECKING:
 
 _HEADS = ".seg_layers."
 _NAMED_KEYS = 2
+_EMBEDDING = "patch_embed.proj.weight"
+
+
+def check_given(model: str, network: str) -> None:
+    """Refuse what is no model, before the dataset is looked at.
+
+    Args:
+        model: Id, folder or file.
+        network: Name of the network that shall begin with it.
+
+    Raises:
+        InputError: There is no such model, and no checkpoint of VMamba where that would do.
+    """
+    from umamba import models
+    from umamba.training.networks import network_choice
+
+    if not network_choice(network).class_path.endswith(MAMBA_UNET) or _bare(model) is None:
+        models.get(model)
 
 
 def check_pretrained(model: str, plans: Mapping[str, Any], configuration: str) -> None:
@@ -28,7 +49,16 @@ def check_pretrained(model: str, plans: Mapping[str, Any], configuration: str) -
     Raises:
         InputError: There is no such model, or it is of another network, number of axes or width.
     """
-    _opened(model, plans, configuration)
+    if not _is_mamba_unet(plans, configuration):
+        _opened(model, plans, configuration)
+        return
+    from umamba.nn import build
+    from umamba.nn.mamba_unet_pretrained import load_vmamba
+    from umamba.plans import parse_plans
+
+    state = _state(model, plans, configuration)
+    network: Any = build(parse_plans(plans).configuration(configuration), 1, 2)
+    load_vmamba(network, state)  # raises where nothing fits
 
 
 def take_weights(trainer: UMambaTrainer, model: str) -> str:
@@ -36,7 +66,8 @@ def take_weights(trainer: UMambaTrainer, model: str) -> str:
 
     Args:
         trainer: After `initialize`.
-        model: Id, model folder, nnU-Net results folder or checkpoint.
+        model: Id, model folder, nnU-Net results folder or checkpoint; for a Mamba-UNet also a bare state
+            dict, of VMamba for example.
 
     Returns:
         What was taken and what was not, as a line for a person.
@@ -48,7 +79,12 @@ def take_weights(trainer: UMambaTrainer, model: str) -> str:
 
     from umamba.nn.keys import canonical_key
 
-    opened = _opened(model, trainer.plans_manager.plans, trainer.configuration_name)
+    plans, configuration = trainer.plans_manager.plans, trainer.configuration_name
+    if _is_mamba_unet(plans, configuration):
+        from umamba.nn.mamba_unet_pretrained import load_vmamba
+
+        return "; ".join(load_vmamba(_module(trainer), _state(model, plans, configuration)).lines())
+    opened = _opened(model, plans, configuration)
     weights = opened.weights(opened.folds[0])
     taken, left = set(), set()
     with torch.no_grad():
@@ -65,9 +101,53 @@ def take_weights(trainer: UMambaTrainer, model: str) -> str:
     return f"took {len(taken)} tensors of {opened.card.id}, but not its {heads} of the heads{unlike}"
 
 
-def _module(trainer: UMambaTrainer) -> torch.nn.Module:
-    network: torch.nn.Module = trainer.network
-    return network.module if trainer.is_ddp else network  # type: ignore[return-value]
+def _module(trainer: UMambaTrainer) -> Any:  # noqa: ANN401
+    """The network, out of what averages its gradients over several processes."""
+    return trainer.network.module if trainer.is_ddp else trainer.network
+
+
+def _is_mamba_unet(plans: Mapping[str, Any], configuration: str) -> bool:
+    from umamba.plans import parse_plans
+
+    architecture = parse_plans(plans).configuration(configuration).architecture
+    return architecture.network_class == MAMBA_UNET
+
+
+def _bare(model: str) -> dict[str, torch.Tensor] | None:
+    """The tensors of a file that holds nothing else; None for anything else, a whole model for example."""
+    from umamba.models.mamba_unet_bare import load_state_dict
+
+    try:
+        return load_state_dict(Path(model)) if Path(model).is_file() else None
+    except ModelError:
+        return None
+
+
+def _state(model: str, plans: Mapping[str, Any], configuration: str) -> Mapping[str, torch.Tensor]:
+    """The weights that a Mamba-UNet begins with.
+
+    Raises:
+        InputError: They are of no model, of another network or of another width.
+    """
+    from umamba.plans import parse_plans
+
+    bare = _bare(model)
+    if bare is None:
+        opened = _opened(model, plans, configuration)
+        return opened.weights(opened.folds[0])
+    wanted = parse_plans(plans).configuration(configuration).architecture.features[0]
+    widths = [len(tensor) for key, tensor in bare.items() if key.endswith(_EMBEDDING)]
+    if not widths:
+        raise InputError(
+            f"--pretrained {Path(model).name}: has no tensor {_EMBEDDING}, which a VMamba and a {MAMBA_UNET} "
+            "have; give a checkpoint of one of them"
+        )
+    if widths[0] != wanted:
+        raise InputError(
+            f"--pretrained {Path(model).name}: its first stage has {widths[0]} channels, this training's "
+            f"{wanted}; take --features {widths[0]}"
+        )
+    return bare
 
 
 def _opened(model: str, plans: Mapping[str, Any], configuration: str) -> Model:
