@@ -1,5 +1,6 @@
 """A tiny planned dataset that trains in tenths of a second a step, and trainings of it."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from umamba.training import Schedule, TrainingFolders, planning
+from umamba.training import Schedule, TrainingFolders
+from umamba.training.dataset import Case, RawDataset
+from umamba.training.planning_options import PlanOptions
 
 DATASET = "Dataset900_Balls"
 CONFIGURATION = "3d_fullres"
-PLANS = "TinyPlans"
+OPTIONS = PlanOptions(batch_size=2, base_features=4, most_features=8)
+PLANS = f"UMambaBotPlans{OPTIONS.suffix}"
 SIZE = (20, 24, 16)  # (Z, Y, X)
 CASES = 5
-MEASURED_VOXELS = 10_000
 DESCRIPTION = {
     "channel_names": {"0": "MRI"},
     "labels": {"background": 0, "ball": 1},
@@ -24,7 +27,7 @@ DESCRIPTION = {
 }
 
 
-def write_ball(folder: Path, name: str, seed: int) -> planning.Case:
+def write_ball(folder: Path, name: str, seed: int) -> Case:
     """A bright ball in noise, as nnU-Net names images and labels."""
     generator = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in SIZE), indexing="ij"))
@@ -34,7 +37,7 @@ def write_ball(folder: Path, name: str, seed: int) -> planning.Case:
     image_path, label_path = folder / f"{name}_0000.nii.gz", folder / f"{name}.nii.gz"
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(image), str(image_path))
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label), str(label_path))
-    return planning.Case(name, (image_path,), label_path)
+    return Case(name, (image_path,), label_path)
 
 
 @dataclass(frozen=True)
@@ -60,44 +63,20 @@ class Tiny:
         return self.folders.results / DATASET / f"UMambaTrainer__{PLANS}__{CONFIGURATION}" / "fold_0"
 
 
-def _measure_few_voxels(patch: pytest.MonkeyPatch) -> None:
-    """nnU-Net draws a hundred million intensities, however small the images are."""
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
-        DatasetFingerprintExtractor,
-    )
-
-    begin = DatasetFingerprintExtractor.__init__
-
-    def begin_with_few(extractor, *arguments) -> None:
-        begin(extractor, *arguments)
-        extractor.num_foreground_voxels_for_intensitystats = MEASURED_VOXELS
-
-    patch.setattr(DatasetFingerprintExtractor, "__init__", begin_with_few)
-
-
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Four cases to train on and one to validate on, for a U-Mamba_Bot of 4 to 8 channels."""
     pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
+    from umamba.training.prepare import prepare
+
     source = tmp_path_factory.mktemp("source")
     names = [f"patient-meier-{index}" for index in range(CASES)]
     cases = [write_ball(source, name, seed) for seed, name in enumerate(names)]
     folders = TrainingFolders(tmp_path_factory.mktemp("training"))
-    planning.write_dataset(folders, DATASET, cases, DESCRIPTION)
-    with pytest.MonkeyPatch.context() as patch:
-        _measure_few_voxels(patch)
-        planned = planning.plan(folders, DATASET)
-    plans = planning.with_network(
-        planned,
-        CONFIGURATION,
-        "umamba.nn.UMambaBot",
-        plans_name=PLANS,
-        base_features=4,
-        most_features=8,
-        batch_size=2,
-    )
-    planning.preprocess(folders, DATASET, plans, CONFIGURATION)
-    planning.write_split(folders, DATASET, names[:-1], names[-1:])
+    split = source / "split.json"
+    split.write_text(json.dumps([{"train": names[:-1], "val": names[-1:]}]), encoding="utf-8")
+    raw = RawDataset(DATASET, tuple(cases), DESCRIPTION, source)
+    prepare(raw, folders, "umamba-bot", CONFIGURATION, options=OPTIONS, split=split)
     return Tiny(folders)
 
 

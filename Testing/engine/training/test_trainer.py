@@ -9,7 +9,7 @@ from PIL import Image
 
 from umamba import Cancelled
 from umamba.events import Monitor
-from umamba.training import Schedule, planning
+from umamba.training import Schedule
 from umamba.training.log import EpochRecord, read_progress
 
 MIRROR_AXES = (2,)
@@ -22,13 +22,12 @@ def trained(prepared, tmp_path_factory) -> Path:
     return prepared.copy(tmp_path_factory.mktemp("whole") / "training").train(SCHEDULE)
 
 
-def test_plans_hold_one_narrow_configuration(prepared) -> None:
+def test_plans_are_as_narrow_as_was_asked(prepared) -> None:
     from umamba.plans import load_json, parse_plans
 
     home = prepared.folders.preprocessed / prepared.dataset
     plans = parse_plans(load_json(home / f"{prepared.plans}.json"))
     architecture = plans.configuration(prepared.configuration).architecture
-    assert plans.configurations == (prepared.configuration,)
     assert architecture.network_class == "UMambaBot"
     assert architecture.features[0] == 4
     assert max(architecture.features) == 8
@@ -116,15 +115,6 @@ def test_the_checkpoint_becomes_a_model(trained: Path, checkpoint_of) -> None:
     weights = checkpoint_of(trained)["network_weights"]
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, weights[key], rtol=0, atol=0)
-
-
-def test_hold_out_is_repeatable_and_disjoint() -> None:
-    names = [f"case{index}" for index in range(20)]
-    training, held = planning.hold_out(names[::-1], 5, seed=3)
-    assert (training, held) == planning.hold_out(names, 5, seed=3)
-    assert len(held) == 5
-    assert sorted(training + held) == sorted(names)
-    assert held != planning.hold_out(names, 5, seed=4)[1]
 
 
 def test_a_schedule_without_steps_is_refused() -> None:
