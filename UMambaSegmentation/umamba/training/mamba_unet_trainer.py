@@ -14,39 +14,22 @@ import numpy as np
 import torch
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
-from umamba.errors import InputError
-from umamba.events import Monitor
-from umamba.training.log import EpochCallback
 from umamba.training.mamba_unet_augment import bring_to
 from umamba.training.mamba_unet_batches import SliceBatches, cases_of, volumes
 from umamba.training.mamba_unet_loss import PaperLoss, RateByStep, make_optimizer
-from umamba.training.schedule import Schedule
 from umamba.training.trainer import UMambaTrainer
 
 Batch = dict[str, torch.Tensor]
 
 
 class UMambaTrainerMambaUNetPaper(UMambaTrainer):
-    """Loss, optimiser, rate, slices, augmentation and validation as published, the rest `UMambaTrainer`'s."""
+    """Loss, optimiser, rate, slices, augmentation and validation as published, the rest `UMambaTrainer`'s.
+
+    The schedule's validation steps and mirror axes mean nothing here.
+    """
 
     gradient_norm = math.inf  # no clipping
     best_by = "mean_fg_dice"
-
-    def follow(
-        self, schedule: Schedule, monitor: Monitor | None = None, on_epoch: EpochCallback | None = None
-    ) -> None:
-        """As `UMambaTrainer`; the schedule's validation steps and mirror axes mean nothing here.
-
-        Raises:
-            InputError: Labels that the loss cannot take.
-        """
-        if self.label_manager.has_regions or self.label_manager.has_ignore_label:
-            kind = "regions" if self.label_manager.has_regions else "an ignore label"
-            raise InputError(
-                f"the dataset has {kind}, and the published training of Mamba-UNet knows plain labels only; "
-                "leave --preset away"
-            )
-        super().follow(schedule, monitor, on_epoch)
 
     def configure_optimizers(self) -> tuple[torch.optim.SGD, RateByStep]:
         """The published optimiser and rate."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from umamba.errors import InputError
@@ -71,7 +71,7 @@ class MambaUNetPlanner(PlainPlanner):
         if len(patch_size) == 3:
             super()._replan(plan, patch_size, voxels)
         else:
-            check_sides(patch_size)
+            _check_sides(patch_size)
             self._take_sides(plan, patch_size)
 
     def _take_sides(self, plan: Plan, sides: Sequence[int]) -> None:
@@ -94,9 +94,10 @@ class PaperPlanner(MambaUNetPlanner):
         """The plan of the published training, whichever images these are.
 
         Raises:
-            InputError: Channels that the published network does not take.
+            InputError: Channels or labels that the published training does not take.
         """
-        check_channels(self.dataset_json["channel_names"].values())
+        _check_channels(len(self.dataset_json["channel_names"]))
+        _check_labels(self.dataset_json["labels"])
         plan = super().get_plans_for_configuration(*args, **kwargs)
         if len(plan["patch_size"]) != 2:
             return plan
@@ -111,13 +112,8 @@ class PaperPlanner(MambaUNetPlanner):
         super().save_plans({**plans, "configurations": {FLAT: plans["configurations"][FLAT]}})
 
 
-def check_channels(names: Sequence[str]) -> None:
-    """Refuse images of other channels than the published network takes.
-
-    Raises:
-        InputError: Neither one, which it repeats, nor three.
-    """
-    count = len(list(names))
+def _check_channels(count: int) -> None:
+    """Refuse other numbers of channels than one, which the published network repeats, and three."""
     if count not in (1, COLOUR_CHANNELS):
         raise InputError(
             f"the published Mamba-UNet takes images of one channel or of three, these have {count}; leave "
@@ -125,7 +121,17 @@ def check_channels(names: Sequence[str]) -> None:
         )
 
 
-def check_sides(patch_size: Sequence[int]) -> None:
+def _check_labels(labels: Mapping[str, Any]) -> None:
+    """Refuse labels that the published loss cannot take."""
+    regions = any(isinstance(value, list | tuple) for value in labels.values())
+    if regions or "ignore" in labels:
+        raise InputError(
+            f"the dataset has {'regions' if regions else 'an ignore label'}, and the published training of "
+            f"{MAMBA_UNET} knows plain labels only; leave --preset away"
+        )
+
+
+def _check_sides(patch_size: Sequence[int]) -> None:
     """Refuse a flat patch that tokens and merges do not divide.
 
     Raises:
