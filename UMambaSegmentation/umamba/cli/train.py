@@ -113,8 +113,10 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _device(options: argparse.Namespace) -> Device:
     from umamba.inference.device import choose_device
+    from umamba.inference.run import cpu_threads
 
-    device, count = choose_device(options.device), options.devices
+    with cpu_threads(options.threads):  # the device's name tells of them
+        device, count = choose_device(options.device), options.devices
     kind = device.torch.type
     if count == 1:
         return device
