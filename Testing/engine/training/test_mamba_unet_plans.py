@@ -58,14 +58,16 @@ def test_larger_sides_make_a_smaller_batch(tmp_path) -> None:
 
 
 def test_width_and_batch_are_taken(tmp_path) -> None:
-    entry = entry_of(tmp_path, flat(64, 64), base_features=24, most_features=192, batch_size=5)
+    entry = entry_of(tmp_path, flat(64, 64), base_features=24, batch_size=5)
     assert entry.architecture.features == (24, 48, 96, 192)
     assert entry.architecture.mamba_unet.dt_ranks == (2, 3, 6, 12)
     assert entry.batch_size == 5
 
 
 def test_a_limit_of_the_width_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"--features 24-100: .* from 24 to 192; give --features 24$"):
+    with pytest.raises(
+        InputError, match=r"--features 24-100: .* double at .*; give --features 24$"
+    ):
         entry_of(tmp_path, flat(64, 64), base_features=24, most_features=100)
 
 
@@ -87,6 +89,14 @@ def test_tokens_of_thick_slices_are_flat(tmp_path) -> None:
     assert sizes.patch_size == (1, 4, 4)
     assert sizes.strides[0] == (2, 2, 2)
     assert sizes.dims[:2] == (48, 96)
+
+
+def test_volumes_that_are_too_small_are_planned_in_2d_alone(tmp_path) -> None:
+    """By hand: 10 x 14 x 12 voxels are halved once, which makes a token and no merge."""
+    small = {"spacing_after_transpose": [1, 1, 1], "median_shape_after_resampling": [10, 14, 12]}
+    plans = planned(tmp_path, FLAT | small, "mamba-unet", PlanOptions())
+    assert list(plans["configurations"]) == ["2d"]
+    assert plans["configurations"]["2d"]["patch_size"] == [32, 32]
 
 
 def test_the_published_training_is_planned_whatever_the_images(tmp_path) -> None:

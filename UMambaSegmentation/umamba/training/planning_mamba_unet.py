@@ -21,6 +21,7 @@ from umamba.training.planning_nnunet import PlainPlanner, Plan, by
 from umamba.training.presets import PAPER_BATCH, PAPER_SIDE, PREPROCESSOR
 
 FLAT = "2d"
+_LEAST_STEPS = 2  # of strides: a token and one merge
 
 
 class MambaUNetPlanner(PlainPlanner):
@@ -28,14 +29,21 @@ class MambaUNetPlanner(PlainPlanner):
 
     Over two axes the sides grow to the next multiples of what the published network divides by, 32, and the
     batch shrinks by as much. Over three axes the strides are nnU-Net's, so that its patch fits: the first
-    ones make a token, long along the axes of small spacing, and the others the merges.
+    ones make a token, long along the axes of small spacing, and the others the merges. Volumes too small for
+    two steps of strides are planned in 2D alone.
     """
+
+    _volumes_fit = True
 
     def get_plans_for_configuration(self, *args: Any, **kwargs: Any) -> Plan:  # noqa: ANN401
         """The rules' plan with a Mamba-UNet in it."""
         plan = super().get_plans_for_configuration(*args, **kwargs)
         strides = plan["architecture"]["arch_kwargs"]["strides"]
-        sizes = self._sizes([[int(factor) for factor in stride] for stride in strides])
+        steps = [[int(factor) for factor in stride] for stride in strides]
+        if len(plan["patch_size"]) == 3 and sum(max(step) > 1 for step in steps) < _LEAST_STEPS:
+            self._volumes_fit = False
+            return plan
+        sizes = self._sizes(steps)
         plan["architecture"] = {
             "network_class_name": self.choice.class_path,
             "arch_kwargs": arguments_of(sizes),
@@ -53,12 +61,12 @@ class MambaUNetPlanner(PlainPlanner):
         """
         usual, options = default_sizes(strides), self.options
         base = options.base_features or usual.dims[0]
-        dims = [base * 2**stage for stage in range(len(usual.dims))]
-        if options.most_features not in (None, dims[-1]):
+        if options.most_features is not None:
             raise InputError(
                 f"--features {base}-{options.most_features}: the channels of a {MAMBA_UNET} double at every "
-                f"stage, here from {base} to {dims[-1]}; give --features {base}"
+                f"stage, without a limit; give --features {base}"
             )
+        dims = [base * 2**stage for stage in range(len(usual.dims))]
         chosen = arguments_of(usual) | {"dims": dims, "dt_ranks": None}
         return parse_sizes(chosen, usual.axes, MAMBA_UNET)
 
@@ -83,12 +91,21 @@ class MambaUNetPlanner(PlainPlanner):
             plan["batch_size"] = self.options.batch_size
         plan["patch_size"] = [int(side) for side in sides]
 
+    def save_plans(self, plans: Plan) -> None:
+        """As ever, without plans for volumes that are none of this network's."""
+        if not self._volumes_fit:
+            plans = {**plans, "configurations": {FLAT: plans["configurations"][FLAT]}}
+        super().save_plans(plans)
+
 
 class PaperPlanner(MambaUNetPlanner):
     """The published training (arXiv 2402.05079): slices brought to 224 x 224 pixels, 24 of them in a batch.
 
-    Every volume is stored from 0 to 1 at its own size, for the augmentation comes before the resizing.
+    Every volume is stored from 0 to 1 at its own size, for the augmentation comes before the resizing. There
+    is no published training over three axes.
     """
+
+    _volumes_fit = False
 
     def get_plans_for_configuration(self, *args: Any, **kwargs: Any) -> Plan:  # noqa: ANN401
         """The plan of the published training, whichever images these are.
@@ -106,10 +123,6 @@ class PaperPlanner(MambaUNetPlanner):
         plan["preprocessing"] = ACDC_STEPS
         plan["preprocessor_name"] = PREPROCESSOR
         return plan
-
-    def save_plans(self, plans: Plan) -> None:
-        """Only the flat configuration is of the published training."""
-        super().save_plans({**plans, "configurations": {FLAT: plans["configurations"][FLAT]}})
 
 
 def _check_channels(count: int) -> None:

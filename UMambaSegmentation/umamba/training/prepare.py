@@ -176,7 +176,10 @@ def _check_planned(plans: Mapping[str, Any], configuration: str) -> None:
     if configuration in known:
         return
     if "3d_fullres" not in known:
-        raise InputError(f"{configuration}: the images are flat, there is nothing to plan in 3D; take 2d")
+        raise InputError(
+            f"{configuration}: the images are flat, or too small for this network, and nothing was planned "
+            "in 3D; take 2d"
+        )
     full = known["3d_fullres"]
     raise InputError(
         f"{configuration}: not planned for this dataset, for its images are small: a patch of "
