@@ -65,9 +65,7 @@ def test_width_and_batch_are_taken(tmp_path) -> None:
 
 
 def test_a_limit_of_the_width_is_refused(tmp_path) -> None:
-    with pytest.raises(
-        InputError, match=r"--features 24-100: .* double at .*; give --features 24$"
-    ):
+    with pytest.raises(InputError, match=r"--features 24-100: .* double at .*; give --features 24$"):
         entry_of(tmp_path, flat(64, 64), base_features=24, most_features=100)
 
 
