@@ -169,7 +169,7 @@ def test_a_missing_prediction(evaluate, folder):
     assert "found has no prediction of b" in done.err[0]
     done = evaluate("--allow-missing")
     assert done.status == 0
-    assert done.err == ["umamba: warning: 1 references have no prediction and were left out: b"]
+    assert done.err == ["umamba: warning: 1 reference has no prediction and was left out: b"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")

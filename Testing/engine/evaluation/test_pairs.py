@@ -51,7 +51,7 @@ def test_a_missing_prediction_is_an_error_unless_allowed(folders):
 def test_a_prediction_too_many_is_told(folders):
     pairs, warnings = find_pairs(*folders(["a.nii"], ["a.nii", "b.nii"]), allow_missing=False)
     assert len(pairs) == 1
-    assert warnings == ["1 predictions have no reference and were left out: b"]
+    assert warnings == ["1 prediction has no reference and was left out: b"]
 
 
 def test_a_picture_beside_a_prediction_is_not_taken_for_it(folders):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from umamba.cli.outputs import Outputs
+from umamba.cli.outputs import Outputs, check_folder
 from umamba.cli.parser import Parser, positive_integer
 from umamba.cli.report import Report
 from umamba.cli.run_options import add_common_options
@@ -170,12 +170,9 @@ def _check_folder(folder: Path, options: argparse.Namespace) -> None:
         place: Path = getattr(options, name)
         if os.path.realpath(place) == os.path.realpath(folder):
             raise InputError(f"{OUTPUT_OPTION} {folder} is {name.upper()}; give another folder")
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"{OUTPUT_OPTION} {folder} is a file; give a folder")
+    check_folder(OUTPUT_OPTION, folder)
     if folder.is_dir():
         _outputs(folder, options.overwrite)
-    else:
-        Outputs(overwrite=False).add(OUTPUT_OPTION, folder)
 
 
 def _outputs(folder: Path, overwrite: bool) -> tuple[Outputs, dict[str, Path]]:
@@ -215,6 +212,7 @@ def _remove(folder: Path) -> None:
 
 def _summary(evaluation: Evaluation, folder: Path, seconds: float) -> Iterator[str]:
     """The means that matter most, for a person."""
+    from umamba.evaluation.pairs import counted
     from umamba.inference.runplan import human_seconds
 
     measures = evaluation.convention.plotted
@@ -225,10 +223,8 @@ def _summary(evaluation: Evaluation, folder: Path, seconds: float) -> Iterator[s
     for name, figures in (*rows.items(), ("all", mean)):
         cells = "".join(f"{_figure(figures.get(measure)):>11}" for measure in measures)
         yield f"  {name:<{width}}{cells}"
-    if any(name.startswith("HD") for name in measures):
-        yield f"  means of {len(evaluation.cases)} cases; distances in {evaluation.unit}"
-    else:
-        yield f"  means of {len(evaluation.cases)} cases"
+    distances = f"; distances in {evaluation.unit}" if any(name.startswith("HD") for name in measures) else ""
+    yield f"  means of {counted(len(evaluation.cases), 'case')}{distances}"
     yield f"wrote {', '.join(FILES.values())} to {folder}"
     yield f"done in {human_seconds(seconds)}"
 

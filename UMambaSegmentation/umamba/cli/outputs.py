@@ -26,6 +26,25 @@ class Output:
     path: Path
 
 
+def check_folder(option: str, folder: Path, parents: bool = False) -> None:
+    """Refuse a folder that could not be filled later; nothing is made.
+
+    Args:
+        option: How it was asked for.
+        folder: It may be there or not.
+        parents: Whether those above it are made too.
+
+    Raises:
+        InputError: It is a file, cannot be made, or cannot be written to.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{option} {folder} is a file; give a folder")
+    first = folder / "any file" if folder.is_dir() else folder
+    while parents and not os.path.lexists(first.parent) and first.parent != first:
+        first = first.parent
+    _check_place(option, first, overwrite=True, asked=folder)
+
+
 @dataclass
 class Outputs:
     """All files of one run."""
@@ -124,22 +143,23 @@ class Staging:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_place(option: str, path: Path, overwrite: bool) -> None:
+def _check_place(option: str, path: Path, overwrite: bool, asked: Path | None = None) -> None:
+    asked = asked or path
     try:
         exists = _exists(path)
         if exists and path.is_dir():
-            raise InputError(f"{option} {path} is a folder; name a file in it")
+            raise InputError(f"{option} {asked} is a folder; name a file in it")
         if exists and not overwrite:
-            raise InputError(f"{option} {path} exists; add --overwrite to replace it")
+            raise InputError(f"{option} {asked} exists; add --overwrite to replace it")
         if not path.parent.is_dir():
-            raise InputError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+            raise InputError(f"{option} {asked}: the folder {path.parent} does not exist; create it first")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{option} {path}: cannot be written: {_why(error)}; choose another place"
+            f"{option} {asked}: cannot be written: {_why(error)}; choose another place"
         ) from error
 
 

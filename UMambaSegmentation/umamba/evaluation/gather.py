@@ -8,7 +8,7 @@ from typing import Any
 
 from umamba.evaluation.conventions import Convention
 from umamba.evaluation.labels import Label
-from umamba.evaluation.pairs import Pair, some
+from umamba.evaluation.pairs import Pair, counted, some
 from umamba.evaluation.result import Case, Evaluation
 from umamba.evaluation.scores import CaseScores, Settings, mean
 
@@ -128,8 +128,8 @@ def _one_sided(evaluation: Evaluation) -> list[str]:
     if not labels:
         return []
     return [
-        f"labels that one of the two maps lacks: {some(labels)} of {len(evaluation.cases)} cases; their Dice "
-        "and NSD are 0, their distances are not defined and left out of the means"
+        f"labels that one of the two maps lacks: {some(labels)} of {counted(len(evaluation.cases), 'case')}; "
+        "their Dice and NSD are 0, their distances are not defined and left out of the means"
     ]
 
 

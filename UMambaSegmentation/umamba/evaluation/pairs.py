@@ -67,6 +67,11 @@ def find_pairs(
     return pairs, _warnings(missing, sorted(predictions.keys() - references.keys()))
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 case", "2 cases"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def some(names: Sequence[str]) -> str:
     """The first few of the names and how many more there are."""
     more = len(names) - MOST_NAMES
@@ -77,10 +82,18 @@ def some(names: Sequence[str]) -> str:
 def _warnings(missing: Sequence[str], extra: Sequence[str]) -> list[str]:
     found = []
     if missing:
-        found.append(f"{len(missing)} references have no prediction and were left out: {some(missing)}")
+        found.append(f"{_without(missing, 'reference')} no prediction and {_left_out(missing)}")
     if extra:
-        found.append(f"{len(extra)} predictions have no reference and were left out: {some(extra)}")
+        found.append(f"{_without(extra, 'prediction')} no reference and {_left_out(extra)}")
     return found
+
+
+def _without(names: Sequence[str], what: str) -> str:
+    return f"{counted(len(names), what)} {'has' if len(names) == 1 else 'have'}"
+
+
+def _left_out(names: Sequence[str]) -> str:
+    return f"{'was' if len(names) == 1 else 'were'} left out: {some(names)}"
 
 
 def _images(folder: Path, ending: str) -> dict[str, list[Path]]:

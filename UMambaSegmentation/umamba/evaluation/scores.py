@@ -39,10 +39,10 @@ class Tolerances:
         for name in self.by_label:
             known = name.isdecimal() if labels is None else any(label.is_called(name) for label in labels)
             if not known:
-                listed = "values, since no names are known"
+                known_ones = "no names are known here: give the label's value, as in 2=5"
                 if labels is not None:
-                    listed = ", ".join(label.name for label in labels)
-                raise InputError(f"tolerance for {name!r}: there is no such label; known are {listed}")
+                    known_ones = f"known are {', '.join(label.name for label in labels)}"
+                raise InputError(f"tolerance for {name!r}: there is no such label; {known_ones}")
 
 
 @dataclass(frozen=True)
