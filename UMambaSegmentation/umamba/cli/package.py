@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
     what.add_argument(
         "--preview-case", metavar="CASE", help="draw this validation case: the picture shows a patient"
     )
-    what.add_argument("--allow-unfinished", action="store_true", help="take a training that has not finished")
+    what.add_argument(
+        "--allow-unfinished", action="store_true", help="take the latest checkpoint of a training"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--threads", type=positive_integer, metavar="N", help="CPU threads")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
@@ -159,4 +162,4 @@ def _summary(made: PackageReport) -> Iterator[str]:
         spread = "" if entry.get("sd") is None else f" ± {entry['sd']:.3f}"
         yield f"  {entry['label']}: {entry['metric']} {entry['mean']:.3f}{spread}, {entry.get('data') or ''}"
     yield f"wrote {made.file}"
-    yield f"next: umamba models install {made.file}"
+    yield f"next: umamba models install {shlex.quote(made.file)}"

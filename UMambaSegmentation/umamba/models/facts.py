@@ -30,13 +30,17 @@ _AXES = 3
 def training_facts(results: Results) -> dict[str, Any]:
     """Steps, date, machine and recipe, as a card's `training` has them.
 
-    Steps and epochs are those of each fold; where the folds differ in them they are left out.
+    Steps and epochs are those of each fold. Steps in which the folds differ are left out; so are epochs,
+    unless the training has not finished: then they tell where it was.
     """
     checkpoints = results.checkpoints.values()
     found: dict[str, Any] = {}
     epochs = {checkpoint.epochs for checkpoint in checkpoints}
-    if len(epochs) == 1 and None not in epochs:
-        found["recipe"] = f"{results.trainer}, {epochs.pop()} epochs{_unlike_final(results)}"
+    unlike = _unlike_final(results)
+    known = sorted(number for number in epochs if number is not None)
+    if len(known) == len(epochs) and (len(known) == 1 or unlike):
+        each = " or ".join(map(str, known))
+        found["recipe"] = f"{results.trainer}, {each} epoch{'' if known == [1] else 's'}{unlike}"
     steps = {_steps(checkpoint) for checkpoint in checkpoints}
     if len(steps) == 1 and None not in steps:
         found["steps"] = steps.pop()

@@ -76,7 +76,8 @@ def find_trainer_folders(path: Path, unfinished: bool = False) -> list[TrainerFo
         return [_of_fold(path.parent, path)]
     if kind == NOTHING:
         raise ModelError(f"{path.name or path}: there is no such folder")
-    names = (*CHECKPOINTS, UNFINISHED) if unfinished else CHECKPOINTS
+    final, best = CHECKPOINTS
+    names = (final, UNFINISHED, best) if unfinished else CHECKPOINTS
     checkpoint = _checkpoint(path, names)
     if checkpoint is not None:
         return [_of_fold(path, checkpoint)]

@@ -120,7 +120,7 @@ def package(
         fields: Fields of a card that the person gives (`package_card.FIELDS`); they win over what is known.
         folds: "all" (those that a run averages), "best" (by its validation), or some by name.
         precision: "float16" or "float32"; weights that do not bear rounding stay float32, with a note.
-        allow_unfinished: Take a training that has not finished.
+        allow_unfinished: Take the latest checkpoint of a training that has not finished.
         overwrite: Whether an existing file is replaced.
         data: The images of the training, to look at what rounding does; None: it is not looked at.
         preview: Name of a validation case to draw; the picture shows a patient.
@@ -279,6 +279,11 @@ def _check_orientation(orientation: str, results: Results, data: TrainingData | 
 
 def _notes(stages: Sequence[Stage], given: Mapping[str, Any]) -> list[str]:
     notes = [f"{stage.id}: {note}" for stage in stages for note in stage.results.notes]
+    notes += [
+        f"fold_{fold}: the weights after epoch {checkpoint.epochs} of a training that has not finished"
+        for fold, checkpoint in stages[-1].results.checkpoints.items()
+        if checkpoint.path.name == UNFINISHED and checkpoint.epochs is not None
+    ]
     licence = given.get("licence")
     if licence and not is_known(licence):
         notes.append(
