@@ -107,6 +107,20 @@ def test_a_description_that_is_no_json_object_is_refused(tmp_path: Path, text: s
     assert "dataset.json" in _refusal(folder)
 
 
+def test_a_list_of_one_value_is_the_value(tmp_path: Path) -> None:
+    labels = {"background": [0], "core": [1], "whole": [1, 2]}
+    folder = nnunet_dataset(tmp_path / "Dataset007_Lists", NAMES, labels=labels, regions_class_order=[1, 2])
+    assert _labels(open_dataset(folder)) == {"background": 0, "core": 1, "whole": [1, 2]}
+
+
+@pytest.mark.parametrize("sign", ["\n", "\x1b", "\u2028"])
+def test_names_that_would_break_a_line_are_refused(tmp_path: Path, sign: str) -> None:
+    folder = nnunet_dataset(tmp_path / "Dataset007_Lines", NAMES)
+    for change in ({"labels": {**LABELS, f"co{sign}re": 1}}, {"channel_names": {"0": f"M{sign}R"}}):
+        write_description(folder, {**DESCRIPTION, "numTraining": 3, **change})
+        assert "holds a line break or another control character; rename it" in _refusal(folder)
+
+
 def test_missing_files_of_cases_are_named_and_counted(tmp_path: Path) -> None:
     folder = nnunet_dataset(tmp_path / "missing", [f"case{n}" for n in range(8)], channels=2)
     (folder / "labelsTr" / "case2.nii.gz").unlink()
@@ -274,6 +288,13 @@ def test_channels_that_the_images_do_not_have_are_refused(tmp_path: Path) -> Non
 
 
 # neither
+
+
+@pytest.mark.parametrize("names", [[1], ["MR"], "MR"])
+def test_channel_names_of_another_form_are_refused(tmp_path: Path, names: Any) -> None:
+    folder = picture_folder(tmp_path / "cells", NAMES)
+    (folder / "dataset.json").write_text(json.dumps({"channel_names": names}))
+    assert 'dataset.json: channel_names: {"0": "CT"} is wanted' in _refusal(folder)
 
 
 def test_what_is_no_dataset_is_told_what_is_wanted(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 # Lists of files and people in a description; neither belongs into plans, checkpoints or models.
 _LISTS = ("dataset", "training", "test", "validation", "numTest", "numTraining")
 
+# Kinds of characters that break lines or hide (Unicode's general categories).
+_CONTROL = ("Cc", "Zl", "Zp")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -150,6 +153,16 @@ def checked_description(description: Mapping[str, Any], source: str) -> dict[str
             "renumber the values 0, 1, 2, ... in the label files too" if "gap" in reason else "correct it"
         )
         raise InputError(f"{source}: {reason}; {advice}") from error
+    for name in (*kept["labels"], *parsed.channel_names):
+        if any(unicodedata.category(letter) in _CONTROL for letter in name):
+            raise InputError(
+                f"{source}: the name {name[:80]!r} holds a line break or another control character; rename it"
+            )
+    # nnU-Net takes a list of one value for the value
+    kept["labels"] = {
+        name: value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        for name, value in kept["labels"].items()
+    }
     if parsed.file_ending not in ENDINGS:
         raise InputError(
             f"{source}: files of the kind {parsed.file_ending!r} cannot be trained on; "

@@ -11,6 +11,7 @@ from umamba.evaluation.pairs import some
 from umamba.events import Monitor
 from umamba.imaging.files import suffix_of
 from umamba.training.dataset import (
+    DATASET_FILE,
     ENDINGS,
     READABLE,
     Case,
@@ -99,6 +100,11 @@ def _channel_names(
     """Names by number, as dataset.json has them; without names given, by what the first image holds."""
     count = _channel_count(list(cases.values()))
     if given is None and described is not None:
+        if not isinstance(described, Mapping):
+            raise InputError(
+                f'{DATASET_FILE}: channel_names: {{"0": "CT"}} is wanted, with a number and a name for each '
+                f"channel; found {str(described)[:80]}; correct it"
+            )
         return dict(described)
     if given is None:
         given = ("image",) if count == 1 else _COLOURS if count == len(_COLOURS) else ()
