@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dataset_builders import nnunet_dataset, picture_folder
+from umamba.cli.report import Report
 from umamba.cli.train_display import Display
 from umamba.cli.train_options import feature_range, label_values
+from umamba.events import Progress
 
 CASES = [f"case{number}" for number in range(5)]
 SMALL = ("--steps", "1", "--batch-size", "2", "--features", "4-8", "--threads", "1")
@@ -51,8 +53,8 @@ def test_the_whole_way_and_on_from_ctrl_c(train, work, monkeypatch):
     again = train("--epochs", "2", *SMALL)
     assert again.status == 2
     assert again.err == [
-        f"umamba: error: {work}: has a training of {FIRST} (1 of 2 epochs done) already; add --resume to go "
-        "on with it, or begin anew in another folder"
+        f"umamba: error: {work}: has a training of {FIRST} of Dataset501_balls (1 of 2 epochs done) "
+        "already; add --resume to go on with it, or begin anew in another folder"
     ]
     longer = train("--epochs", "3", "--resume")
     assert longer.status == 2
@@ -91,12 +93,79 @@ def test_events(train):
 def test_resume_wants_a_training_of_these_options(train, call, dataset, tmp_path):
     other = train("--resume", "--network", "nnunet")
     assert other.status == 2
-    assert f"no training of these options was begun there, only {FIRST} (2 of 2 epochs done)" in other.err[0]
+    assert (
+        f"no training of these options was begun there, only {FIRST} of Dataset501_balls (2 of 2 epochs done)"
+        in other.err[0]
+    )
     assert "--network nnunet (it has umamba-bot)" in other.err[0]
     none = call("train", dataset, "-o", tmp_path / "new", "--resume")
     assert none.status == 2
     assert "no training was begun there; leave --resume away" in none.err[0]
     assert not (tmp_path / "new").exists()
+
+
+def test_two_processes_do_not_train_one_fold(train, work):
+    from umamba.training.locks import only_training
+
+    (fold,) = work.glob("results/*/*/fold_0")
+    with only_training(fold):
+        refused = train("--resume")
+    assert refused.status == 2
+    assert refused.err == [
+        "umamba: error: fold_0: another process is training it in this folder; wait for its end, train "
+        "another fold, or choose another folder"
+    ]
+
+
+def test_resume_wants_a_training_of_this_dataset(call, dataset, work, tmp_path):
+    other = nnunet_dataset(tmp_path / "cubes", CASES)
+    refused = call("train", other, "-o", work, "--resume")
+    assert refused.status == 2
+    assert "no training of Dataset501_cubes was begun there, only " in refused.err[0]
+    assert not list(work.glob("*/Dataset501_cubes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("progress.json", "--resume writes it anew"), ("checkpoint_latest.pth", "delete checkpoint_latest.pth")],
+)
+def test_a_damaged_file_of_a_training_is_named(train, work, name, advice):
+    (fold,) = work.glob("results/*/*/fold_0")
+    kept = {path: path.read_bytes() for path in fold.glob("checkpoint_*")}
+    for path in kept:
+        path.unlink()
+    before = (fold / "progress.json").read_bytes()
+    (fold / name).write_bytes(b"")
+    refused = train("--resume", "--threads", "1")
+    (fold / name).unlink()
+    (fold / "progress.json").write_bytes(before)
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert refused.status == 2
+    assert f"{name}: " in refused.err[0]
+    assert advice in refused.err[0]
+
+
+def test_damaged_plans_are_named(train, work):
+    (plans,) = work.glob("preprocessed/*/UMambaBotPlans*.json")
+    whole = plans.read_bytes()
+    plans.write_bytes(whole[:100])
+    refused = train("--resume")
+    plans.write_bytes(whole)
+    assert refused.status == 2
+    assert f"Dataset501_balls/{plans.name}: not valid JSON" in refused.err[0]
+    assert "delete it, and the same command makes it anew" in refused.err[0]
+
+
+def test_more_devices_than_patches_leave_no_training(call, dataset, work, tmp_path):
+    words = ("--devices", "9", "--device", "cpu", "--threads", "1")
+    early = call("train", dataset, "-o", tmp_path / "new", "--batch-size", "2", *words)
+    planned = call("train", dataset, "-o", work, "--fold", "1", *words)
+    for refused in (early, planned):
+        assert refused.status == 2
+        assert "--devices 9: a batch has 2 patches" in refused.err[0]
+    assert not (tmp_path / "new").exists()
+    assert not list(work.glob("results/*/*/fold_1"))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +197,12 @@ def test_folders_that_cannot_be_filled(call, dataset, tmp_path):
     assert "is the dataset" in call("train", dataset, "-o", dataset).err[0]
     (tmp_path / "file").write_text("mine")
     assert "is a file" in call("train", dataset, "-o", tmp_path / "file").err[0]
+    for folder in (tmp_path / "file" / "new", tmp_path / "file" / "far" / "new", "/proc/new"):
+        refused = call("train", dataset, "-o", folder)
+        assert (refused.status, len(refused.err)) == (2, 1)
+        assert f"-o {folder}" in refused.err[0]
+    for name in ("imagesTr", "labelsTr/deeper"):
+        assert "lies in the dataset's" in call("train", dataset, "-o", dataset / name).err[0]
     assert "cannot be read" in call("train", tmp_path / "none", "-o", tmp_path / "new").err[0]
 
 
@@ -149,6 +224,23 @@ def test_pictures_with_names_of_one_s_own(call, tmp_path):
         "inner",
         "outer",
     ]
+
+
+def test_the_bar_names_the_epoch_that_runs():
+    class Bar:
+        def add_task(self, *_, **__):
+            return 0
+
+        def update(self, _, **shown):
+            self.shown = shown
+
+    bar = Bar()
+    display = Display(Report(False, True), 5, bar)
+    said = []
+    for done in (0, 9, 10, 49, 50):
+        display.step(Progress("train", done, 50))
+        said.append(bar.shown["description"])
+    assert said == [f"epoch {epoch} of 5" for epoch in (1, 1, 2, 5, 5)]
 
 
 def test_names_and_widths():

@@ -28,6 +28,8 @@ NAMES = tuple("abcdef")
 STAGES = ("check", "fingerprint", "preprocess")
 # nnU-Net's statistics are of draws with one seed from the same voxels: equal but for the order of sums.
 ROUNDING = 1e-6
+# Less than a preprocessed case, more than any JSON file beside it.
+SMALL_FILE_BYTES = 3000
 # Cases after which a run is killed.
 KILLED_AFTER = 2
 
@@ -310,7 +312,7 @@ def test_two_preparations_do_not_disturb_each_other(
     source: Path, whole: TrainingFolders, tmp_path: Path
 ) -> None:
     """Two folds are begun at the same time; the second waits, and can be cancelled meanwhile."""
-    from umamba.training.prepare_lock import one_at_a_time
+    from umamba.training.locks import one_at_a_time
 
     folders, asked = _copy(whole, tmp_path / "work"), []
     shutil.rmtree(_data(folders))
@@ -324,6 +326,21 @@ def test_two_preparations_do_not_disturb_each_other(
     assert not list((folders.preprocessed / NAME).glob("3d_fullres_*"))
     _prepare(source, folders)
     assert len(list(_data(folders).glob("*.pkl"))) == len(NAMES)
+
+
+def test_a_case_that_cannot_be_written_is_told(source: Path, whole: TrainingFolders, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    folders = _copy(whole, tmp_path / "work")
+    shutil.rmtree(_data(folders))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILE_BYTES, limits[1]))
+    try:
+        line = _refusal(source, folders)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "a preprocessed case could not be written" in line
+    assert "make room" in line
+    _prepare(source, folders)
 
 
 def test_a_full_disk_is_told_before_the_work(

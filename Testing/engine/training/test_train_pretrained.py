@@ -10,7 +10,7 @@ import umamba.models
 from umamba import InputError
 from umamba.nn.keys import canonical_key
 from umamba.training import Schedule
-from umamba.training.pretrained import check_pretrained, take_weights
+from umamba.training.pretrained import check_pretrained, lasting_name, take_weights
 
 SCHEDULE = Schedule(epochs=1, steps=1, validation_steps=1, seed=5)
 OTHER_SEED = Schedule(epochs=1, steps=1, validation_steps=1, seed=6)
@@ -44,7 +44,7 @@ def test_all_but_the_heads_is_taken(trainer, source, checkpoint_of, form) -> Non
     # Imported weights are float32 as trained, so the very bits arrive.
     assert all(equal for key, equal in after.items() if key not in heads)
     assert said.startswith(f"took {len(after) - len(heads)} tensors of ")
-    assert said.endswith(f"but not its {len(heads)} of the heads")
+    assert said.endswith(f"but not the {len(heads)} of its heads")
 
 
 def test_a_tensor_of_another_shape_is_left_and_named(trainer, source) -> None:
@@ -59,7 +59,7 @@ def test_a_tensor_of_another_shape_is_left_and_named(trainer, source) -> None:
 def test_a_training_begins_with_them_once(tiny, source, checkpoint_of) -> None:
     final = tiny.train(OTHER_SEED, pretrained=str(source))
     log = (final.parent / "training.log").read_text()
-    assert "epochs of 1 steps; took " in log
+    assert "1 epoch of 1 step; took " in log
     tiny.train(OTHER_SEED, pretrained=str(source))
     assert (final.parent / "training.log").read_text().count("took ") == 1
 
@@ -92,3 +92,11 @@ def test_another_network_is_refused(prepared, source) -> None:
 def test_what_is_no_model_is_refused(prepared) -> None:
     with pytest.raises(InputError, match=r"no model 'nothing-of-the-kind'"):
         check_pretrained("nothing-of-the-kind", changed_plans(prepared), prepared.configuration)
+
+
+def test_a_model_is_found_again_from_any_folder(source, tmp_path, monkeypatch) -> None:
+    umamba.models.import_(source.parents[1], id="balls")
+    monkeypatch.chdir(source.parent)
+    assert lasting_name(source.name) == str(source)
+    assert lasting_name(str(source)) == str(source)
+    assert lasting_name("balls") == "balls"

@@ -26,7 +26,7 @@ import torch
 torch.set_num_threads(1)
 from umamba.events import Monitor
 from umamba.training import Schedule, TrainingFolders
-from umamba.training import trainer
+from umamba.training import telling, trainer
 from umamba.training.run import train
 
 dataset, plans, configuration = sys.argv[1:4]
@@ -51,8 +51,8 @@ def while_writing():
     trainer.UMambaTrainer.save_checkpoint = watched
 
 def between_checkpoint_and_figures():
-    write = trainer.write_progress
-    trainer.write_progress = lambda folder, records: die() if len(records) == 2 else write(folder, records)
+    write = telling.write_progress
+    telling.write_progress = lambda folder, records: die() if len(records) == 2 else write(folder, records)
 
 moments = (in_a_step, while_writing, between_checkpoint_and_figures)
 for folder, prepare in zip(sys.argv[4:], moments, strict=True):
@@ -157,6 +157,18 @@ def test_a_finished_training_is_not_trained_again(prepared, whole, checkpoint_of
     assert tiny.train(SCHEDULE, monitor=Monitor(seen.append)) == whole
     assert not seen
     assert same_weights(before, checkpoint_of(whole))
+
+
+def test_figures_of_the_last_epoch_that_were_not_written_are_made_up_for(tiny) -> None:
+    tiny.train(SCHEDULE)
+    whole, log = figures(tiny.fold_folder), tiny.fold_folder / "training.log"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(line for line in lines if "epoch 3 of 3: " not in line) + "\n")
+    for left in ({"epochs": whole[:2]}, None):
+        (tiny.fold_folder / "progress.json").write_text("" if left is None else json.dumps(left))
+        tiny.train(SCHEDULE)
+        assert figures(tiny.fold_folder) == whole
+        assert log.read_text().count("epoch 3 of 3: ") == 1
 
 
 def test_a_full_disk_leaves_the_epoch_before(tiny, checkpoint_of) -> None:

@@ -76,7 +76,7 @@ def test_every_epoch_is_told_and_written(tiny) -> None:
 
 
 def test_another_seed_gives_another_network(tiny, trained: Path, checkpoint_of) -> None:
-    other = tiny.train(Schedule(epochs=1, steps=1, validation_steps=1, seed=6, bfloat16=True))
+    other = tiny.train(Schedule(epochs=1, steps=1, validation_steps=1, seed=6, precision="bfloat16"))
     key = "encoder.stem.0.conv1.weight"
     weights = checkpoint_of(other)["network_weights"][key]
     assert torch.isfinite(weights).all()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from umamba import messages
+from umamba.cli.outputs import check_folder
 from umamba.cli.parser import names
 from umamba.cli.report import Report
 from umamba.cli.stop import Stop
@@ -25,6 +26,7 @@ from umamba.cli.train_options import (
     parse,
     plan_options,
 )
+from umamba.cli.train_texts import introduction, result, summary
 from umamba.errors import Cancelled, InputError
 from umamba.events import Monitor
 
@@ -43,6 +45,8 @@ CASES_PER_PROCESS = 8
 # Augmentation: for a GPU as many processes as nnU-Net takes; a CPU that trains needs most cores itself.
 MOST_WORKERS = 12
 CORES_PER_WORKER = 8
+# Where a dataset's own files lie, plain or in nnU-Net's layout.
+DATA_FOLDERS = ("images", "labels", "imagesTr", "labelsTr")
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class Request:
     Attributes:
         options: As they were typed.
         settings: Of the training, new or begun before.
+        dataset: nnU-Net's name of what it is trained on.
         folders: Where it lies.
         device: Where it runs.
     """
 
     options: argparse.Namespace
     settings: Settings
+    dataset: str
     folders: TrainingFolders
     device: Device
 
@@ -72,13 +78,14 @@ def run(words: list[str], stop: Stop) -> int:
         with stop.gently():
             request = _request(options)
             job = _prepare(request, report, stop)
-            _train(request, job, report, stop)
-            evaluation = _validate(request, job, report, stop)
+            with _begun(request, job):
+                _train(request, job, report, stop)
+                evaluation = _validate(request, job, report, stop)
     except (Cancelled, KeyboardInterrupt):
         return _stopped(job, report)
     seconds = time.monotonic() - started
-    report.event({"event": "result", **_result(job, evaluation), "seconds": round(seconds, 2)})
-    report.line("\n".join(_summary(job, evaluation, seconds)))
+    report.event({"event": "result", **result(job, evaluation), "seconds": round(seconds, 2)})
+    report.line("\n".join(summary(job, evaluation, seconds)))
     return 0
 
 
@@ -88,11 +95,13 @@ def _request(options: argparse.Namespace) -> Request:
     Raises:
         InputError: Something about the options, the folder or the device is wrong.
     """
-    from umamba.training.run import require_nnunet
+    from umamba.training.run import check_sharing, require_nnunet
 
     require_nnunet()
+    from umamba.imaging.files import checked_input
+    from umamba.training.dataset import dataset_name
     from umamba.training.folders import TrainingFolders
-    from umamba.training.pretrained import check_given
+    from umamba.training.pretrained import check_given, lasting_name
     from umamba.training.settings import begun_training, new_training
 
     folder: Path = options.output
@@ -100,15 +109,34 @@ def _request(options: argparse.Namespace) -> Request:
         raise InputError(
             "--pretrained begins a training and --resume goes on with one; leave one of them away"
         )
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"{OUTPUT_OPTION} {folder} is a file; give a folder")
-    if os.path.realpath(folder) == os.path.realpath(options.dataset):
-        raise InputError(f"{OUTPUT_OPTION} {folder} is the dataset; give another folder")
+    dataset = dataset_name(checked_input(options.dataset).absolute())
+    _check_output(folder, options.dataset)
     folders, asked = TrainingFolders(folder), asked_settings(options)
-    settings = begun_training(folders, asked).settings if options.resume else new_training(folders, asked)
+    if options.resume:
+        settings = begun_training(folders, dataset, asked).settings
+    else:
+        settings = new_training(folders, dataset, asked)
+    if settings.batch_size is not None:
+        check_sharing(settings.batch_size, options.devices, settings.preset)
     if options.pretrained is not None:
         check_given(options.pretrained, settings.network)
-    return Request(options, settings, folders, _device(options))
+        settings = replace(settings, pretrained=lasting_name(options.pretrained))
+    return Request(options, settings, dataset, folders, _device(options))
+
+
+def _check_output(folder: Path, dataset: Path) -> None:
+    """Refuse a folder that cannot be filled, or that would mix with the dataset's files.
+
+    Raises:
+        InputError: It is the dataset or one of its folders, a file, or cannot be made or written.
+    """
+    check_folder(OUTPUT_OPTION, folder, parents=True)
+    place, source = Path(os.path.realpath(folder)), Path(os.path.realpath(dataset))
+    if place == source:
+        raise InputError(f"{OUTPUT_OPTION} {folder} is the dataset; give another folder")
+    for name in DATA_FOLDERS:
+        if place.is_relative_to(os.path.realpath(source / name)):
+            raise InputError(f"{OUTPUT_OPTION} {folder} lies in the dataset's {name}; give another folder")
 
 
 def _device(options: argparse.Namespace) -> Device:
@@ -129,12 +157,11 @@ def _device(options: argparse.Namespace) -> Device:
 
 
 def _prepare(request: Request, report: Report, stop: Stop) -> Job:
-    """Check, plan and preprocess the dataset; keep what the training was asked to be."""
+    """Check, plan and preprocess the dataset."""
     from umamba.inference.run import cpu_threads
     from umamba.training.prepare import prepare
     from umamba.training.pretrained import check_pretrained
-    from umamba.training.run import Job
-    from umamba.training.settings import write_settings
+    from umamba.training.run import Job, check_devices
 
     options, settings = request.options, request.settings
     fold = fold_number(settings.fold)
@@ -166,11 +193,28 @@ def _prepare(request: Request, report: Report, stop: Stop) -> Job:
         settings.pretrained,
         settings.preset,
     )
+    check_devices(job, options.devices)
     if settings.pretrained is not None and not options.resume:
         check_pretrained(settings.pretrained, job.plans(), job.configuration)
-    report.line("\n".join(_introduction(request, job, raw)))
-    write_settings(job.fold_folder, settings)
+    report.line("\n".join(introduction(settings, job, raw)))
     return job
+
+
+@contextmanager
+def _begun(request: Request, job: Job) -> Iterator[None]:
+    """Keep what the training was asked to be, and other processes out of its fold until the block ends.
+
+    Raises:
+        InputError: Another process trains it, or has begun it since this one looked.
+    """
+    from umamba.training.locks import only_training
+    from umamba.training.settings import new_training, write_settings
+
+    with only_training(job.fold_folder):
+        if not request.options.resume:
+            new_training(request.folders, request.dataset, asked_settings(request.options))
+        write_settings(job.fold_folder, request.settings)
+        yield
 
 
 def _open(request: Request, monitor: Monitor) -> RawDataset:
@@ -214,27 +258,11 @@ def _workers(request: Request) -> int:
     return max(1, min(MOST_WORKERS, (cores - 1) // devices))
 
 
-def _introduction(request: Request, job: Job, raw: RawDataset) -> Iterator[str]:
-    """What is trained, on what, where: for a person."""
-    from umamba.plans import parse_plans
-
-    planned = parse_plans(job.plans()).configuration(job.configuration)
-    channels = ", ".join(raw.description["channel_names"].values())
-    labels = ", ".join(name for name in raw.description["labels"] if name != "background")
-    patch = " x ".join(map(str, planned.patch_size))
-    features = planned.architecture.features
-    yield f"{raw.name}: {len(raw.cases)} cases; channels {channels}; labels {labels}"
-    yield (
-        f"{request.settings}: patch {patch}, batch {planned.batch_size}, "
-        f"{len(features)} stages of {features[0]} to {max(features)} channels"
-    )
-
-
 def _train(request: Request, job: Job, report: Report, stop: Stop) -> None:
     from umamba.inference.run import cpu_threads
     from umamba.training.run import train_job
 
-    with cpu_threads(request.options.threads), displayed(report) as display:
+    with cpu_threads(request.options.threads), displayed(report, job.schedule.epochs) as display:
         train_job(
             job,
             str(request.device.torch),
@@ -257,39 +285,6 @@ def _validate(request: Request, job: Job, report: Report, stop: Stop) -> Evaluat
             threads=request.options.threads,
             monitor=Monitor(show, stop),
         )
-
-
-def _result(job: Job, evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "results": str(job.results),
-        "fold": job.fold,
-        "cases": len(evaluation.cases),
-        "dice": _dice(evaluation),
-    }
-
-
-def _dice(evaluation: Evaluation) -> dict[str, float | None]:
-    """Mean Dice of each label over the validation cases."""
-    if not evaluation.cases:
-        return {}
-    rows = evaluation.mean[evaluation.convention.rows]
-    return {name: figures.get("Dice") for name, figures in rows.items()}
-
-
-def _summary(job: Job, evaluation: Evaluation, seconds: float) -> Iterator[str]:
-    """The validation's table, where everything lies, and what to type next."""
-    from umamba.inference.runplan import human_seconds
-    from umamba.training.log import CURVES, figure
-
-    dice = _dice(evaluation)
-    width = max((len(name) for name in dice), default=0)
-    for name, value in dice.items():
-        yield f"  {name:<{width}}  Dice {figure(value)}"
-    if dice:
-        yield f"  means of {len(evaluation.cases)} validation cases"
-    yield f"done in {human_seconds(seconds)}; results in {job.results}, curves in fold_{job.fold}/{CURVES}"
-    archive = f"{job.name.partition('_')[2].lower()}.zip"
-    yield f"next: umamba package {shlex.quote(str(job.results))} {shlex.quote(archive)}"
 
 
 def _stopped(job: Job | None, report: Report) -> int:

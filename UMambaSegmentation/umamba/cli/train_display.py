@@ -22,8 +22,9 @@ EVENT_INTERVAL_S = 1.0
 class Display:
     """Shows steps and epochs in one of its three ways."""
 
-    def __init__(self, report: Report, bar: Any = None) -> None:  # noqa: ANN401  (rich.progress.Progress)
+    def __init__(self, report: Report, epochs: int, bar: Any = None) -> None:  # noqa: ANN401  (rich's Progress)
         self._report = report
+        self._epochs = epochs
         self._bar = bar
         self._task = None if bar is None else bar.add_task("begins", total=None, figures="", left="")
         self._told = -EVENT_INTERVAL_S
@@ -44,10 +45,15 @@ class Display:
             left = progress.seconds_left
             self._bar.update(
                 self._task,
+                description=f"epoch {self._running(progress)} of {self._epochs}",
                 completed=progress.done,
                 total=progress.total,
                 left="" if left is None else f"{human_seconds(left)} left",
             )
+
+    def _running(self, progress: Progress) -> int:
+        """The epoch that a step is of, from 1."""
+        return min(progress.done * self._epochs // progress.total + 1, self._epochs)
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is done."""
@@ -59,16 +65,15 @@ class Display:
 
         self._bar.update(
             self._task,
-            description=f"epoch {record.epoch} of {record.epochs}",
             figures=f"loss {figure(record.training_loss)}, Dice {figure(record.smooth_dice)}",
         )
 
 
 @contextmanager
-def displayed(report: Report) -> Iterator[Display]:
-    """A display for as long as the block lasts."""
+def displayed(report: Report, epochs: int) -> Iterator[Display]:
+    """A display of a training of so many epochs, for as long as the block lasts."""
     if report.as_json or report.quiet or not sys.stderr.isatty():
-        yield Display(report)
+        yield Display(report, epochs)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
@@ -82,4 +87,4 @@ def displayed(report: Report) -> Iterator[Display]:
         TextColumn("{task.fields[left]}"),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Display(report, bar)
+        yield Display(report, epochs, bar)

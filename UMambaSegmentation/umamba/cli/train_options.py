@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from umamba.cli.parser import Parser, names, positive_integer
 from umamba.cli.run_options import add_common_options
+from umamba.training.networks import CONFIGURATIONS, NETWORKS
+from umamba.training.presets import PRESETS
+from umamba.training.schedule import PRECISIONS
+from umamba.training.settings import Settings
 
 if TYPE_CHECKING:
     from umamba.training.planning_options import PlanOptions
 
 OUTPUT_OPTION = "-o"
-# Also in umamba.training, which this file must not load before it is needed.
-NETWORKS = ("umamba-bot", "umamba-enc", "nnunet", "nnunet-resenc", "mamba-unet")
-PRESETS = ("mamba-unet-paper",)
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 # Those that make a training what it is; they are kept with it, so that --resume needs none of them.
 SETTINGS = (
     *("network", "configuration", "fold", "epochs", "steps", "seed", "precision"),
@@ -60,13 +59,15 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def _add_what(parser: Parser) -> None:
     what = parser.add_argument_group("what to train")
-    what.add_argument("--network", choices=NETWORKS, help=f"default {NETWORKS[0]}")
+    what.add_argument("--network", choices=tuple(NETWORKS), help=f"default {Settings.network}")
     what.add_argument(
         "--configuration",
         choices=CONFIGURATIONS,
-        help=f"default {CONFIGURATIONS[1]}, of mamba-unet {CONFIGURATIONS[0]}",
+        help=f"default {Settings.configuration}, of mamba-unet {NETWORKS['mamba-unet'].configuration}",
     )
-    what.add_argument("--preset", choices=PRESETS, help="a published training, with all of its numbers")
+    what.add_argument(
+        "--preset", choices=tuple(PRESETS), help="a published training, with all of its numbers"
+    )
     what.add_argument(
         "--fold",
         type=fold_name,

@@ -20,6 +20,7 @@ from umamba.imaging.read import read_image
 from umamba.plans import parse_dataset
 from umamba.training.dataset import NATURAL_ENDINGS, Case, RawDataset
 from umamba.training.dataset_faults import raise_first
+from umamba.training.words import by
 
 STAGE = "check"
 # Relative, as nnU-Net compares the spacings of image and label.
@@ -194,12 +195,11 @@ def _compare(first: Geometry, other: Geometry, what: str) -> None:
     """
     if other.size != first.size:
         raise InputError(
-            f"{what} has {_by(other.size)} voxels, its image {_by(first.size)}; resample it to the image's "
-            "grid"
+            f"{what} has {by(other.size)} voxels, its image {by(first.size)}; resample it to the image's grid"
         )
     if not np.allclose(other.spacing, first.spacing, rtol=SAME_SPACING, atol=0):
         raise InputError(
-            f"{what} has spacing {_by(other.spacing)} mm, its image {_by(first.spacing)} mm; resample it to "
+            f"{what} has spacing {by(other.spacing)} mm, its image {by(first.spacing)} mm; resample it to "
             "the image's grid"
         )
     corners = [_place(first, corner) - _place(other, corner) for corner in _corners(first)]
@@ -248,7 +248,3 @@ def _whole_values(data: np.ndarray, name: str) -> frozenset[int]:
 
 def _as_tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else value
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:g}" for value in values)

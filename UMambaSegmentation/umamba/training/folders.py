@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+# The trainer's class, by whose name nnU-Net calls the folder of the results.
+TRAINER = "UMambaTrainer"
+
 
 @dataclass(frozen=True)
 class TrainingFolders:
@@ -33,6 +36,10 @@ class TrainingFolders:
     def results(self) -> Path:
         """Checkpoints, in nnU-Net's layout."""
         return self.root / "results"
+
+    def of_configuration(self, dataset: str, trainer: str, plans_name: str, configuration: str) -> Path:
+        """The folder of a configuration's results."""
+        return self.results / dataset / f"{trainer}__{plans_name}__{configuration}"
 
     @contextmanager
     def activate(self, augmentation_processes: int = 0) -> Iterator[None]:

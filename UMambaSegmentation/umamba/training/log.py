@@ -7,7 +7,6 @@ No name of a case and no path stands in either.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from umamba.errors import InputError
 from umamba.imaging.files import write_json
+from umamba.training.kept import load_kept
 
 LOG, PROGRESS, CURVES = "training.log", "progress.json", "progress.png"
+_WRITTEN_ANEW = "delete it, --resume writes it anew"
 SKIPPED = "skipped_steps"  # our list beside those of nnU-Net's log
 
 
@@ -119,8 +121,15 @@ def write_progress(folder: Path, records: Sequence[EpochRecord]) -> None:
 
 
 def read_progress(folder: Path) -> list[EpochRecord]:
-    """The finished epochs of a training's folder; none where it has no progress.json."""
+    """The finished epochs of a training's folder; none where it has no progress.json.
+
+    Raises:
+        InputError: It is damaged.
+    """
     path = folder / PROGRESS
     if not path.is_file():
         return []
-    return [EpochRecord(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["epochs"]]
+    try:
+        return [EpochRecord(**entry) for entry in load_kept(path, _WRITTEN_ANEW)["epochs"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder.name}/{PROGRESS}: is no record of epochs; {_WRITTEN_ANEW}") from error

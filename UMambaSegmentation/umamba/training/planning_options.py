@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from umamba.errors import InputError
+from umamba.training.words import by
 
 _MOST_FEATURES = 4096
 _LARGEST_SIZE = 4096
@@ -39,7 +40,7 @@ class PlanOptions:
             for size in self.patch_size:
                 _within("patch size", size, 1, _LARGEST_SIZE)
         if self.spacing is not None and (len(self.spacing) != 3 or min(self.spacing) <= 0):
-            raise InputError(f"the spacing {_by(self.spacing)} cannot be used; give three lengths above 0 mm")
+            raise InputError(f"the spacing {by(self.spacing)} cannot be used; give three lengths above 0 mm")
 
     @property
     def suffix(self) -> str:
@@ -48,8 +49,8 @@ class PlanOptions:
         parts = {
             "b": None if self.batch_size is None else str(self.batch_size),
             "w": None if width == (None, None) else "-".join("" if n is None else str(n) for n in width),
-            "p": None if self.patch_size is None else _by(self.patch_size),
-            "s": None if self.spacing is None else _by(self.spacing),
+            "p": None if self.patch_size is None else by(self.patch_size, "x"),
+            "s": None if self.spacing is None else by(self.spacing, "x"),
         }
         return "".join(f"_{letter}{value}" for letter, value in parts.items() if value is not None)
 
@@ -57,7 +58,3 @@ class PlanOptions:
 def _within(what: str, value: int | None, least: int, most: int) -> None:
     if value is not None and not least <= value <= most:
         raise InputError(f"the {what} is {value}; {least} to {most} can be used")
-
-
-def _by(values: tuple[float, ...]) -> str:
-    return "x".join(f"{value:g}" for value in values)

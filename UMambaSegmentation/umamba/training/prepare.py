@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,17 @@ from umamba.imaging.files import write_json
 from umamba.training.dataset import DATASET_FILE, RawDataset
 from umamba.training.dataset_check import check_dataset
 from umamba.training.dataset_fingerprint import extract_fingerprint
-from umamba.training.folders import TrainingFolders
+from umamba.training.folders import TRAINER, TrainingFolders
+from umamba.training.kept import REMADE, load_kept
+from umamba.training.locks import one_at_a_time
 from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_configuration
+from umamba.training.next_stage import FOLDER as NEXT_STAGE
 from umamba.training.planning_options import PlanOptions
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
-from umamba.training.prepare_lock import one_at_a_time
 from umamba.training.presets import choice_of
-from umamba.training.run import TRAINER
 from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
+from umamba.training.words import by
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
 
@@ -124,7 +126,10 @@ def _splits(home: Path, raw: RawDataset, own: Path | None) -> Split:
     path = home / SPLITS_FILE
     if not path.is_file():
         return make_splits(raw, own)
-    before: Split = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before: Split = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{home.name}/{path.name}: is damaged ({error}); {REMADE}") from error
     if chooses_folds(raw, own) and before != make_splits(raw, own):
         raise InputError(
             f"{home.name}: was split into other folds before; choose another folder with -o, or leave the "
@@ -137,7 +142,7 @@ def _fingerprint(home: Path, raw: RawDataset, monitor: Monitor, processes: int) 
     path = home / FINGERPRINT_FILE
     if not path.is_file():
         write_json(path, extract_fingerprint(raw, monitor, processes))
-    return _load(path)
+    return load_kept(path)
 
 
 def _plans(
@@ -152,10 +157,10 @@ def _plans(
             planner = PLANNERS[choice.planner](home.name)
             planner.follow(choice, options)
             planner.plan_experiment()
-        described = _load(folders.raw / home.name / DATASET_FILE)
+        described = load_kept(folders.raw / home.name / DATASET_FILE)
         described.pop("dataset")  # the planner copied the list
         write_json(home / DATASET_FILE, described, overwrite=True)
-    return _load(path)
+    return load_kept(path)
 
 
 def _quiet() -> redirect_stdout[io.StringIO]:
@@ -183,8 +188,8 @@ def _check_planned(plans: Mapping[str, Any], configuration: str) -> None:
     full = known["3d_fullres"]
     raise InputError(
         f"{configuration}: not planned for this dataset, for its images are small: a patch of "
-        f"{_by(full['patch_size'])} voxels shows enough of the median image of "
-        f"{_by(full['median_image_size_in_voxels'])}; take 3d_fullres"
+        f"{by(full['patch_size'])} voxels shows enough of the median image of "
+        f"{by(map(round, full['median_image_size_in_voxels']))}; take 3d_fullres"
     )
 
 
@@ -194,8 +199,8 @@ def _check_first_stage(folders: TrainingFolders, raw: RawDataset, plans_name: st
     Raises:
         InputError: One is missing.
     """
-    results = folders.results / raw.name / f"{TRAINER}__{plans_name}__{LOWRES}"
-    folder = results / "predicted_next_stage" / CASCADE
+    results = folders.of_configuration(raw.name, TRAINER, plans_name, LOWRES)
+    folder = results / NEXT_STAGE / CASCADE
     missing = [case.name for case in raw.cases if not (folder / f"{case.name}.b2nd").is_file()]
     if missing:
         raise InputError(
@@ -211,12 +216,3 @@ def _data_of(plans: Mapping[str, Any], configuration: str) -> str:
     while "data_identifier" not in entry:
         entry = plans["configurations"][entry["inherits_from"]]
     return str(entry["data_identifier"])
-
-
-def _load(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(str(round(value)) for value in values)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from umamba.errors import InputError
 from umamba.evaluation.workers import run_all
 from umamba.events import Monitor
-from umamba.imaging.files import check_space
+from umamba.imaging.files import MEGABYTE, check_space, reason
 from umamba.training.dataset import Case, RawDataset
 from umamba.training.presets import PREPROCESSOR
 
 STAGE = "preprocess"
+_UNWRITTEN = "NDArray"  # in what Blosc2 says of a file that it cannot write
 # nnU-Net's files of a case; the last one moved tells that all are there.
 _IMAGE, _LABELS, _PROPERTIES = ".b2nd", "_seg.b2nd", ".pkl"
 _ENDINGS = (_IMAGE, _LABELS, _PROPERTIES)
@@ -76,16 +79,39 @@ def preprocess_case(
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(plans)
-    _preprocessor(plans["configurations"][configuration]).run_case_save(
-        str(beside / case.name),
-        [str(path) for path in case.images],
-        str(case.label),
-        manager,
-        manager.get_configuration(configuration),
-        description,
-    )
-    for ending in _ENDINGS:
-        (beside / f"{case.name}{ending}").replace(folder / f"{case.name}{ending}")
+    with _saying_what_cannot_be_written(folder):
+        _preprocessor(plans["configurations"][configuration]).run_case_save(
+            str(beside / case.name),
+            [str(path) for path in case.images],
+            str(case.label),
+            manager,
+            manager.get_configuration(configuration),
+            description,
+        )
+        for ending in _ENDINGS:
+            (beside / f"{case.name}{ending}").replace(folder / f"{case.name}{ending}")
+
+
+@contextmanager
+def _saying_what_cannot_be_written(folder: Path) -> Iterator[None]:
+    """Tell a write that fails from other faults.
+
+    Raises:
+        InputError: A case could not be written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError):
+            why = reason(error)
+        elif _UNWRITTEN in str(error):  # Blosc2 does not pass on what the system said
+            why = f"{shutil.disk_usage(folder).free / MEGABYTE:.0f} MB are free on the disk"
+        else:
+            raise
+        raise InputError(
+            f"{folder.name}: a preprocessed case could not be written ({why}); make room or allow larger "
+            "files there, then run the same command again: whole cases are kept"
+        ) from error
 
 
 def _preprocessor(entry: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umamba.errors import InputError, ModelError
+from umamba.evaluation.pairs import counted
 from umamba.plans.architecture import MAMBA_UNET
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def check_given(model: str, network: str) -> None:
 
     if not network_choice(network).class_path.endswith(MAMBA_UNET) or _bare(model) is None:
         models.get(model)
+
+
+def lasting_name(model: str) -> str:
+    """The model, named so that it is found from any folder: by id if it is installed, else by path."""
+    from umamba.models import store
+
+    if Path(model).name == model and store.contains(model):
+        return model
+    return str(Path(model).absolute())
 
 
 def check_pretrained(model: str, plans: Mapping[str, Any], configuration: str) -> None:
@@ -98,7 +108,9 @@ def take_weights(trainer: UMambaTrainer, model: str) -> str:
     others = sorted(name for name in left if _HEADS not in name)
     unlike = f" and {len(others)} of another shape ({_some(others)})" if others else ""
     heads = len(left) - len(others)
-    return f"took {len(taken)} tensors of {opened.card.id}, but not its {heads} of the heads{unlike}"
+    return (
+        f"took {counted(len(taken), 'tensor')} of {opened.card.id}, but not the {heads} of its heads{unlike}"
+    )
 
 
 def _module(trainer: UMambaTrainer) -> Any:  # noqa: ANN401

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from umamba.errors import InputError
 from umamba.imaging.files import write_json
 from umamba.models.facts import RECORD
+from umamba.training.kept import load_kept
 
 if TYPE_CHECKING:
     import torch
@@ -29,10 +30,18 @@ def write_record(folder: Path, steps_per_epoch: int, device: torch.device) -> No
 
     alike = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     path = folder / RECORD
-    before = json.loads(path.read_text(encoding="utf-8"))["machine"].split("; ") if path.is_file() else []
+    before = _machines(path) if path.is_file() else []
     name = f"{alike} x {machine(device)}" if alike > 1 else machine(device)
     machines = "; ".join(dict.fromkeys((*before, name)))
     write_json(path, {"steps_per_epoch": steps_per_epoch, "machine": machines}, overwrite=True)
+
+
+def _machines(path: Path) -> list[str]:
+    """Those that a training ran on before; none where the record is damaged."""
+    try:
+        return str(load_kept(path)["machine"]).split("; ")
+    except (InputError, KeyError):
+        return []
 
 
 def machine(device: torch.device) -> str:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umamba.errors import InputError
+from umamba.evaluation.pairs import counted
 from umamba.events import Monitor
 from umamba.plans import parse_plans
-from umamba.training.folders import TrainingFolders
+from umamba.training.folders import TRAINER, TrainingFolders
+from umamba.training.kept import load_kept
+from umamba.training.locks import only_training
 from umamba.training.log import BeginCallback, EpochCallback, append_line
 from umamba.training.presets import preset_of
 from umamba.training.record import write_record
 from umamba.training.schedule import Schedule
+from umamba.training.telling import tell_again
 
 if TYPE_CHECKING:
     import torch
 
     from umamba.training.trainer import UMambaTrainer
-
-TRAINER = "UMambaTrainer"  # the class, by whose name nnU-Net calls the folder of the results
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Job:
     def results(self) -> Path:
         """The folder of this configuration's results, in nnU-Net's layout."""
         trainer = TRAINER if self.preset is None else preset_of(self.preset).trainer
-        return self.folders.results / self.name / f"{trainer}__{self.plans_name}__{self.configuration}"
+        return self.folders.of_configuration(self.name, trainer, self.plans_name, self.configuration)
 
     @property
     def fold_folder(self) -> Path:
@@ -71,8 +72,7 @@ class Job:
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folders.preprocessed / self.name / name
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+        return load_kept(path)
 
     def run(
         self,
@@ -95,9 +95,12 @@ class Job:
             trainer.follow(self.schedule, monitor, on_epoch)
             trainer.initialize()
             if trainer.resume():
+                if trainer.local_rank == 0:
+                    tell_again(self.fold_folder, trainer.records())
                 began = f"goes on after epoch {trainer.current_epoch} of {self.schedule.epochs}"
             else:
-                began = f"begins: {self.schedule.epochs} epochs of {self.schedule.steps} steps"
+                epochs, steps = self.schedule.epochs, self.schedule.steps
+                began = f"begins: {counted(epochs, 'epoch')} of {counted(steps, 'step')}"
                 if self.pretrained is not None:
                     began += f"; {take_weights(trainer, self.pretrained)}"
             if trainer.local_rank == 0:
@@ -156,12 +159,15 @@ def train(
 
     Raises:
         InputError: nnU-Net is not installed, fewer patches in a batch than devices, a pretrained model that
-            does not fit, a damaged checkpoint, a full disk, too little memory, numbers that broke down.
+            does not fit, a damaged checkpoint, a full disk, too little memory, numbers that broke down,
+            another process that trains this fold.
         Cancelled: `monitor` said so.
     """
     require_nnunet()
     job = Job(folders, name, plans_name, configuration, fold, schedule, processes, pretrained, preset)
-    return train_job(job, device, devices, monitor or Monitor(), on_epoch)
+    check_devices(job, devices)
+    with only_training(job.fold_folder):
+        return train_job(job, device, devices, monitor or Monitor(), on_epoch)
 
 
 def train_job(
@@ -172,18 +178,10 @@ def train_job(
     on_epoch: EpochCallback | None = None,
     on_begin: BeginCallback | None = None,
 ) -> Path:
-    """As `train`, of a job; `on_begin` is told how the training begins, in words."""
-    batch_size = parse_plans(job.plans()).configuration(job.configuration).batch_size
-    if job.preset is not None and devices > 1:
-        raise InputError(
-            f"--preset {job.preset}: its loss is over whole batches, which {devices} devices would share; "
-            "leave --devices away"
-        )
-    if batch_size < devices:
-        raise InputError(
-            f"--devices {devices}: a batch has {batch_size} patches, at least one for each device is needed; "
-            f"take --devices {batch_size} or --batch-size {devices}"
-        )
+    """As `train`, of a job that was checked, in a folder where nobody else trains.
+
+    `on_begin` is told how the training begins, in words.
+    """
     from umamba.training.trainer import FINAL
 
     if devices > 1:
@@ -197,6 +195,35 @@ def train_job(
 
         job.run(torch.device(device), monitor, on_epoch, on_begin)
     return job.fold_folder / FINAL
+
+
+def check_devices(job: Job, devices: int) -> None:
+    """Refuse devices that a planned training's batch cannot be shared by.
+
+    Raises:
+        InputError: As `check_sharing`.
+    """
+    batch_size = parse_plans(job.plans()).configuration(job.configuration).batch_size
+    check_sharing(batch_size, devices, job.preset)
+
+
+def check_sharing(batch_size: int, devices: int, preset: str | None) -> None:
+    """Refuse devices that cannot share a batch.
+
+    Raises:
+        InputError: There are more devices than patches, or the preset is for one device.
+    """
+    if preset is not None and devices > 1:
+        raise InputError(
+            f"--preset {preset}: its loss is over whole batches, which {devices} devices would share; "
+            "leave --devices away"
+        )
+    if batch_size < devices:
+        patches = "1 patch" if batch_size == 1 else f"{batch_size} patches"
+        raise InputError(
+            f"--devices {devices}: a batch has {patches}, at least one for each device is needed; "
+            f"take --devices {batch_size} or --batch-size {devices}"
+        )
 
 
 def require_nnunet() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 
 # nnU-Net's lengths (Isensee et al., Nature Methods 18, 2021), which U-Mamba took over.
 EPOCHS, STEPS = 1000, 250
@@ -28,7 +28,6 @@ class Schedule:
             float16 on an NVIDIA GPU, as nnU-Net, and float32 elsewhere. Weights, Mamba layers and loss stay
             float32. On a CPU bfloat16 halves a step's time where the processor multiplies it in hardware;
             elsewhere it is slower.
-        bfloat16: Short for `precision="bfloat16"`.
     """
 
     epochs: int
@@ -36,15 +35,12 @@ class Schedule:
     validation_steps: int = 5
     seed: int = 0
     mirror_axes: tuple[int, ...] | None = None
-    bfloat16: InitVar[bool] = False
     precision: str = "auto"
 
-    def __post_init__(self, bfloat16: bool) -> None:
+    def __post_init__(self) -> None:
         if min(self.epochs, self.steps, self.validation_steps) < 1:
             raise ValueError("epochs, steps and validation_steps must each be at least 1")
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed is {self.seed}, a number from 0 to {MAX_SEED} wanted")
-        if bfloat16:
-            object.__setattr__(self, "precision", "bfloat16")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}, one of {', '.join(PRECISIONS)} wanted")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from umamba.errors import InputError
+from umamba.evaluation.pairs import counted
 from umamba.imaging.files import write_json
 from umamba.training.folders import TrainingFolders
 from umamba.training.log import read_progress
@@ -83,6 +84,11 @@ class Begun:
     folder: Path
 
     @property
+    def dataset(self) -> str:
+        """nnU-Net's name of what it is trained on."""
+        return self.folder.parents[1].name
+
+    @property
     def finished(self) -> bool:
         """Whether its last epoch is done."""
         return (self.folder / _FINISHED).is_file()
@@ -90,7 +96,7 @@ class Begun:
     def __str__(self) -> str:
         epochs = self.settings.epochs
         done = epochs if self.finished else len(read_progress(self.folder))
-        return f"{self.settings} ({done} of {epochs} epochs done)"
+        return f"{self.settings} of {self.dataset} ({done} of {counted(epochs, 'epoch')} done)"
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
@@ -115,11 +121,12 @@ def _read(folders: TrainingFolders) -> Iterator[Begun]:
         yield Begun(settings, path.parent)
 
 
-def new_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Settings:
+def new_training(folders: TrainingFolders, dataset: str, asked: Mapping[str, Any]) -> Settings:
     """The settings of a new training.
 
     Args:
         folders: Where it will lie.
+        dataset: nnU-Net's name of what it is trained on.
         asked: The options that were given, by the names of `Settings`.
 
     Raises:
@@ -127,7 +134,7 @@ def new_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Settings
     """
     settings = Settings(**defaults(asked) | dict(asked))
     for begun in begun_trainings(folders):
-        if begun.settings.same_place(settings):
+        if begun.dataset == dataset and begun.settings.same_place(settings):
             raise InputError(
                 f"{folders.root}: has a training of {begun} already; add --resume to go on with it, or begin "
                 "anew in another folder"
@@ -135,16 +142,22 @@ def new_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Settings
     return settings
 
 
-def begun_training(folders: TrainingFolders, asked: Mapping[str, Any]) -> Begun:
-    """The training to go on with: the one of these options, or the only unfinished one.
+def begun_training(folders: TrainingFolders, dataset: str, asked: Mapping[str, Any]) -> Begun:
+    """The training of a dataset to go on with: the one of these options, or the only unfinished one.
 
     Raises:
         InputError: There is none, there are several, or it has other settings than those asked for, but for
             the precision, which may change.
     """
-    everything = begun_trainings(folders)
-    if not everything:
+    anything = begun_trainings(folders)
+    if not anything:
         raise InputError(f"{folders.root}: --resume, but no training was begun there; leave --resume away")
+    everything = [begun for begun in anything if begun.dataset == dataset]
+    if not everything:
+        raise InputError(
+            f"{folders.root}: --resume, but no training of {dataset} was begun there, only "
+            f"{'; '.join(map(str, anything))}; give the dataset of that training, or leave --resume away"
+        )
     chosen = {name: value for name, value in asked.items() if name in PLACE}
     found = [begun for begun in everything if not begun.settings.differences(chosen)]
     if len(found) > 1:

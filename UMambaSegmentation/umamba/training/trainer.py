@@ -24,23 +24,15 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.imaging.files import MEGABYTE, atomic_write
+from umamba.models.advice import advising
 from umamba.models.checkpoint import read_checkpoint
 from umamba.plans.architecture import MAMBA_UNET
 from umamba.training import ddp
-from umamba.training.curves import draw_curves
-from umamba.training.log import (
-    CURVES,
-    SKIPPED,
-    EpochCallback,
-    EpochRecord,
-    append_line,
-    defined,
-    records_of,
-    write_progress,
-)
+from umamba.training.log import SKIPPED, EpochCallback, EpochRecord, defined, records_of
 from umamba.training.memory import saying_what_lacks_memory
 from umamba.training.processes import EndWithParent
 from umamba.training.schedule import Schedule
+from umamba.training.telling import tell
 
 _log = logging.getLogger(__name__)
 
@@ -268,11 +260,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             self._tell(self.records())
 
     def _tell(self, records: list[EpochRecord]) -> None:
-        line = records[-1].line()
-        _log.info("%s", line)
-        append_line(self._folder, line)
-        write_progress(self._folder, records)
-        draw_curves(self._folder / CURVES, records)
+        _log.info("%s", records[-1].line())
+        tell(self._folder, records)
         if self._on_epoch is not None:
             self._on_epoch(records[-1])
 
@@ -329,12 +318,20 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         for name in (LATEST, FINAL):
             checkpoint = self._folder / name
             if checkpoint.exists():
-                read_checkpoint(checkpoint)  # nnU-Net's reader would run what it names
+                with advising(self._without(name)):
+                    read_checkpoint(checkpoint)  # nnU-Net's reader would run what it names
                 self.load_checkpoint(str(checkpoint))
                 lists = self._log_lists()
                 lists.setdefault(SKIPPED, [0] * self.current_epoch)
                 return True
         return False
+
+    def _without(self, name: str) -> str:
+        """What to do about a checkpoint that cannot be read."""
+        best = self._folder / BEST
+        if best.is_file():
+            return f"copy {BEST} over {name} to go on from there, or delete both to begin anew"
+        return f"delete {name} to begin anew"
 
     def print_to_log_file(
         self, *args: object, also_print_to_console: bool = True, add_timestamp: bool = True

@@ -1,4 +1,4 @@
-"""One preparation of a folder at a time: the folds of a dataset are often trained side by side."""
+"""One preparation of a folder at a time, and one training of a fold: folds are often trained side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-LOCK_FILE = "preparing.lock"
+from umamba.errors import InputError
+from umamba.imaging.files import reason
+
+LOCK_FILE, TRAINING_LOCK = "preparing.lock", "training.lock"
 # What the system answers while another has the lock; other answers come from disks that know no locks.
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 # How often one that waits looks again.
@@ -46,6 +49,32 @@ def one_at_a_time(root: Path, check: Callable[[], None]) -> Iterator[None]:
             check()
             time.sleep(_PATIENCE_S)
         yield  # closing the file gives the lock back
+
+
+@contextmanager
+def only_training(fold_folder: Path) -> Iterator[None]:
+    """Keep others from training in a fold's folder until the block ends.
+
+    Args:
+        fold_folder: fold_<n>; made where it is missing.
+
+    Raises:
+        InputError: Another process trains there, or the folder cannot be written.
+    """
+    try:
+        fold_folder.mkdir(parents=True, exist_ok=True)
+        file = (fold_folder / TRAINING_LOCK).open("ab")
+    except OSError as error:
+        raise InputError(
+            f"{fold_folder.name}: cannot be written: {reason(error)}; allow writing or choose another folder"
+        ) from error
+    with file:
+        if not _taken(file):
+            raise InputError(
+                f"{fold_folder.name}: another process is training it in this folder; wait for its end, train "
+                "another fold, or choose another folder"
+            )
+        yield
 
 
 def _taken(file: BinaryIO) -> bool:
