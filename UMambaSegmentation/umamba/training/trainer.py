@@ -123,6 +123,17 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
         if self.enable_deep_supervision:
             super().set_deep_supervision_enabled(enabled)
 
+    def _build_loss(self) -> Any:  # noqa: ANN401
+        """nnU-Net's; where the network has one output only, that has the whole weight.
+
+        Images so small that two stages are planned give such a network, and nnU-Net's weights are 0 / 0 then.
+        """
+        with np.errstate(invalid="ignore"):
+            loss = super()._build_loss()
+        if self.enable_deep_supervision and len(loss.weight_factors) == 1:
+            loss.weight_factors = (1.0,)
+        return loss
+
     def _do_i_compile(self) -> bool:
         """Never: torch.compile does not know the scan's kernels."""
         return False
