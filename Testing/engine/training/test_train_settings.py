@@ -103,6 +103,15 @@ def test_the_training_of_another_dataset_is_another(folders) -> None:
     assert len({str(begun) for begun in begun_trainings(folders)}) == 2
 
 
+@pytest.mark.parametrize("text", ["", "[]"])
+def test_damaged_settings_are_named(folders, text) -> None:
+    begin(folders, BOT)
+    (path,) = folders.results.rglob("settings.json")
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"fold_0/settings.json: is damaged .*; delete fold_0"):
+        begun_training(folders, NAME, {})
+
+
 def test_files_of_others_are_passed_over(folders) -> None:
     fold = folders.results / "Dataset001_A" / "nnUNetTrainer__Plans__2d" / "fold_0"
     fold.mkdir(parents=True)

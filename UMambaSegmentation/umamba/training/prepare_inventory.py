@@ -11,8 +11,8 @@ from typing import Any
 from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.imaging.files import write_json
-from umamba.plans.jsonfile import load_json
 from umamba.training.dataset import RawDataset
+from umamba.training.kept import load_kept
 
 INVENTORY_FILE = "inventory.json"
 
@@ -35,14 +35,14 @@ def is_known(home: Path, inventory: Mapping[str, Any]) -> bool:
     """Whether this very dataset was checked and is prepared in `home`; False for a new folder.
 
     Raises:
-        InputError: Another dataset was, or the folder is not ours.
+        InputError: Another dataset was, or the folder is not ours, or damaged.
     """
     if not home.is_dir() or not any(home.iterdir()):
         return False
     advice = "choose another folder with -o"
     if not (home / INVENTORY_FILE).is_file():
         raise InputError(f"{home.name}: was prepared by another program; {advice}")
-    before = load_json(home / INVENTORY_FILE)
+    before = load_kept(home / INVENTORY_FILE, advice)
     if before == inventory:
         return True
     change = _change(before.get("cases", {}), inventory["cases"])

@@ -11,7 +11,7 @@ from typing import Any
 from umamba.errors import InputError
 from umamba.evaluation.pairs import counted
 from umamba.imaging.files import write_json
-from umamba.training.folders import TrainingFolders
+from umamba.training.folders import TRAINER, TrainingFolders
 from umamba.training.log import read_progress
 from umamba.training.presets import defaults
 from umamba.training.schedule import EPOCHS, STEPS
@@ -106,7 +106,11 @@ def write_settings(folder: Path, settings: Settings) -> None:
 
 
 def begun_trainings(folders: TrainingFolders) -> list[Begun]:
-    """Every training that was begun in these folders by `umamba train`."""
+    """Every training that was begun in these folders by `umamba train`.
+
+    Raises:
+        InputError: What one of them keeps is damaged.
+    """
     return sorted(_read(folders), key=str)
 
 
@@ -116,8 +120,14 @@ def _read(folders: TrainingFolders) -> Iterator[Begun]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             settings = Settings(**{key: value for key, value in content.items() if key in known})
-        except (OSError, ValueError, AttributeError):
-            continue  # not of `umamba train`
+        except (OSError, ValueError, AttributeError) as error:
+            if not path.parents[1].name.startswith(TRAINER):
+                continue  # not of `umamba train`
+            fold = path.parent.name
+            raise InputError(
+                f"{fold}/{SETTINGS}: is damaged ({error}), and what was trained there is not known; delete "
+                f"{fold} to begin it anew, or choose another folder"
+            ) from error
         yield Begun(settings, path.parent)
 
 
