@@ -76,7 +76,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_mean(trainer) -> None:
     (record,) = made.records()
     assert record.skipped_steps == 1
     assert record.training_loss is not None
-    assert record.line().endswith("1 steps skipped")
+    assert record.line().endswith("1 step skipped")
 
 
 def test_an_overflow_of_float16_halves_the_scale(trainer) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from umamba.errors import InputError
+from umamba.evaluation.pairs import counted
 from umamba.imaging.files import write_json
 from umamba.training.kept import load_kept
 
@@ -57,7 +58,7 @@ class EpochRecord:
     def line(self) -> str:
         """The epoch as a person reads it."""
         labels = ", ".join(f"{name} {figure(value)}" for name, value in self.dice.items())
-        skipped = f"  {self.skipped_steps} steps skipped" if self.skipped_steps else ""
+        skipped = f"  {counted(self.skipped_steps, 'step')} skipped" if self.skipped_steps else ""
         return (
             f"epoch {self.epoch} of {self.epochs}: training loss {figure(self.training_loss)}, "
             f"validation loss {figure(self.validation_loss)}, validation Dice {figure(self.mean_dice)} "
