@@ -144,7 +144,7 @@ def test_an_error_in_a_process_comes_through(three):
         ({"instances": True, "iou": ()}, "no least IoU is given"),
         ({"instances": True, "border": -1}, "border of -1 pixels"),
         ({"tolerance_mm": -1}, "tolerance -1 mm"),
-        ({"tolerance_mm": {"liver": 1}}, "tolerance for 'liver': there is no such label; known are values"),
+        ({"tolerance_mm": {"liver": 1}}, "tolerance for 'liver': there is no such label; no names are known"),
         ({"jobs": 0}, "0 processes were asked for"),
     ],
 )
