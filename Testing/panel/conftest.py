@@ -47,6 +47,23 @@ def app() -> Iterator[Any]:
     _application.aboutToQuit.emit()
 
 
+@pytest.fixture(scope="session")
+def only_hippocampus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of bundled models with one in it."""
+    folder = tmp_path_factory.mktemp("bundled")
+    name = "hippocampus-mr"
+    (folder / name).symlink_to(HERE.parents[1] / "Resources" / "Models" / name, target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_bundled_model(only_hippocampus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the panel see one bundled model, so that its tests do not depend on what else is shipped."""
+    from UMambaSegmentationLib import cards
+
+    monkeypatch.setattr(cards, "bundled_models_folder", lambda: only_hippocampus)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_goes_wrong_unseen(app: Any) -> Iterator[None]:
     """Errors in slots and observers, of Qt and of VTK, fail the test in which they happen."""

@@ -74,10 +74,17 @@ def test_the_bundled_card_says_what_the_engine_reads(raw):
         (channel.name, channel.description) for channel in theirs.channels
     ]
     assert card.network["class"] == "UMambaBot"
-    assert (card.source, card.folder, card.instances) == ("bundled", BUNDLED, None)
+    assert (card.source, card.folder.resolve(), card.instances) == ("bundled", BUNDLED, None)
     assert card.bytes == sum(file.stat().st_size for file in BUNDLED.iterdir())
 
 
+@pytest.fixture
+def one_in_the_engine(only_hippocampus, monkeypatch):
+    """The engine sees the same single bundled model as the panel does in these tests."""
+    monkeypatch.setattr(store, "bundled_folder", lambda: only_hippocampus)
+
+
+@pytest.mark.usefixtures("one_in_the_engine")
 def test_models_of_all_places_come_in_the_engines_order(installed, tmp_path, raw):
     for model_id in ("a-liver", "z-spleen"):
         _put(installed, raw | {"id": model_id})
@@ -94,6 +101,7 @@ def test_models_of_all_places_come_in_the_engines_order(installed, tmp_path, raw
     assert found[3].bytes == (tmp_path / "kidney.zip").stat().st_size
 
 
+@pytest.mark.usefixtures("one_in_the_engine")
 def test_a_bundled_model_is_not_replaced_as_in_the_engine(installed, tmp_path, raw):
     _put(installed, raw | {"name": "Mine"})
     _zip(tmp_path / "again.zip", {"card.json": json.dumps(raw | {"name": "Theirs"})})

@@ -5,6 +5,7 @@ import statistics
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 import SimpleITK
@@ -18,12 +19,22 @@ MODELS = ROOT / "Resources" / "Models"
 RECIPES = ROOT / "Resources" / "Recipes"
 IDS = sorted(folder.name for folder in MODELS.iterdir() if folder.is_dir())
 
-# What each promises, and the data's place, licence and work to cite.
-LEAST = {"hippocampus-mr": 0.85}
-DATA = {"hippocampus-mr": "hippocampus"}
-LICENCES = {"hippocampus-mr": ("CC-BY-SA-4.0", True)}
-CITED = {"hippocampus-mr": "10.1038/s41467-022-30695-9"}
-TRIED_CASES = 4
+
+class Promise(NamedTuple):
+    """What is said of a model: its least accuracy, its data's folder, its licence, the work to cite."""
+
+    least: float
+    data: str
+    licence: str
+    commercial_use: bool
+    cited: str
+    tried_cases: int  # as many as take some seconds
+
+
+PROMISES = {
+    "hippocampus-mr": Promise(0.85, "hippocampus", "CC-BY-SA-4.0", True, "10.1038/s41467-022-30695-9", 4),
+    "heart-cine-lv": Promise(0.93, "heart-cine-lv", "CC0-1.0", True, "hdl:10380/3070", 2),
+}
 # The mean of so few cases scatters around the card's mean of all: four of its standard errors.
 STANDARD_ERRORS = 4.0
 MOST_BYTES = 15_000_000
@@ -47,8 +58,8 @@ def module(folder, monkeypatch) -> ModuleType:
     return importlib.import_module(folder.name.replace("-", "_"))
 
 
-def test_every_model_has_its_place_here():
-    assert set(IDS) == set(LEAST) == set(DATA) == set(LICENCES) == set(CITED)
+def test_every_model_makes_its_promise_here():
+    assert set(IDS) == set(PROMISES)
 
 
 def test_the_folder_is_whole(folder):
@@ -61,8 +72,9 @@ def test_the_folder_is_whole(folder):
 def test_the_card_says_where_the_model_comes_from_and_what_it_may(card, folder):
     assert card.id == folder.name
     assert card.origin == "umamba"
-    assert (card.licence, card.commercial_use) == LICENCES[card.id]
-    assert any(CITED[card.id] in citation for citation in card.citation)
+    promise = PROMISES[card.id]
+    assert (card.licence, card.commercial_use) == (promise.licence, promise.commercial_use)
+    assert any(promise.cited in citation for citation in card.citation)
     assert card.limits is not None
     assert "Research use only" in card.limits
     assert {"data", "cases", "steps", "machine", "date", "recipe"} == set(card.training)
@@ -72,20 +84,22 @@ def test_the_measured_accuracy_keeps_the_promise(card, module):
     recipe = module.RECIPE
     assert card.accuracy
     assert all(entry.metric == recipe.metric for entry in card.accuracy)
-    least = min(entry.mean for entry in card.accuracy if not recipe.has_mean or "mean" in entry.label)
-    assert least >= LEAST[card.id]
+    of_all = [entry for entry in card.accuracy if "mean" in entry.label] or card.accuracy
+    least = min(entry.mean for entry in of_all)
+    assert least >= PROMISES[card.id].least
 
 
 def test_cases_that_the_training_never_saw(card, folder, module, shared_data, tmp_path):
     recipe = module.RECIPE
-    data = shared_data / DATA[card.id]
+    promise = PROMISES[card.id]
+    data = shared_data / promise.data
     every = recipe.cases(data, tmp_path)
     training, held_out = recipe.split(every)
     assert not set(held_out) & set(training)
     assert card.training["cases"] <= len(set(training))
     cases = [case for case in every if case.name in held_out]
     keys = {label.value: label.key for label in card.labels}
-    tried = cases[:: len(cases) // TRIED_CASES][:TRIED_CASES]
+    tried = cases[:: len(cases) // promise.tried_cases][: promise.tried_cases]
     columns: dict[str, list[float]] = {}
     for case in tried:
         found = umamba.segment(list(case.images), folder).labels
