@@ -1,6 +1,7 @@
 """Exit status, one line for each error, and how soon the help is there."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -158,3 +159,10 @@ def test_outside_a_run_a_signal_interrupts_at_once():
     with stop.Stop() as asked, pytest.raises(KeyboardInterrupt):
         stop.signal.raise_signal(stop.signal.SIGINT)
     assert asked()
+
+
+def test_what_debug_sets_up_ends_with_the_command(capsys):
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, logging.getLogger("umamba").level)
+    assert main.main(["models", "shw", "--debug"]) == 2
+    assert (root.handlers, root.level, logging.getLogger("umamba").level) == before

@@ -77,7 +77,14 @@ with job.folders.activate():
 """
 
 
-def test_two_processes_share_a_training(tiny, checkpoint_of) -> None:
+@pytest.fixture
+def children():
+    """Process numbers of those that this test started; other tests may have left pools of theirs."""
+    before = {child.pid for child in multiprocessing.active_children()}
+    return lambda: sorted({child.pid for child in multiprocessing.active_children()} - before)
+
+
+def test_two_processes_share_a_training(tiny, checkpoint_of, children) -> None:
     told, steps = [], []
     final = tiny.train(
         SCHEDULE,
@@ -91,29 +98,29 @@ def test_two_processes_share_a_training(tiny, checkpoint_of) -> None:
     checkpoint = checkpoint_of(final)
     assert checkpoint["current_epoch"] == SCHEDULE.epochs
     assert not any(key.startswith("module.") for key in checkpoint["network_weights"])
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
-def test_a_killed_process_ends_all_with_a_sentence(tiny, checkpoint_of) -> None:
+def test_a_killed_process_ends_all_with_a_sentence(tiny, checkpoint_of, children) -> None:
     def kill_the_second(record) -> None:
-        os.kill(multiprocessing.active_children()[1].pid, signal.SIGKILL)
+        os.kill(children()[1], signal.SIGKILL)
 
     with pytest.raises(InputError, match=r"process [12] of the 2 .*ended from outside.*--resume"):
         tiny.train(LONG, devices=2, on_epoch=kill_the_second)
     assert checkpoint_of(tiny.fold_folder / "checkpoint_latest.pth")["current_epoch"] >= 1
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
-def test_a_cancelled_training_leaves_no_process(tiny) -> None:
+def test_a_cancelled_training_leaves_no_process(tiny, children) -> None:
     seen: list[int] = []
     with pytest.raises(Cancelled):
         tiny.train(
             LONG,
             devices=2,
-            monitor=Monitor(cancel=lambda: seen.append(len(multiprocessing.active_children())) is None),
+            monitor=Monitor(cancel=lambda: seen.append(len(children())) is None),
         )
     assert seen == [2]
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
 class Ended:

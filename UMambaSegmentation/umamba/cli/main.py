@@ -10,7 +10,8 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from umamba.cli.parser import HELP, bind_signed_values, split_command
 from umamba.cli.stop import Stop
@@ -48,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     prepare()
     words = bind_signed_values(sys.argv[1:] if argv is None else argv)
-    with warnings.catch_warnings(), Stop() as stop:
-        _quiet_libraries("--debug" in words)
+    with warnings.catch_warnings(), _logging("--debug" in words), Stop() as stop:
         try:
             return _run(words, stop)
         except SystemExit as leave:  # argparse, after --help
@@ -99,16 +99,30 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
-def _quiet_libraries(debug: bool) -> None:
-    """Without --debug, standard error holds only our own lines."""
+@contextmanager
+def _logging(debug: bool) -> Iterator[None]:
+    """With --debug the log goes to standard error, else only our own lines do; both until the block ends."""
+    root, ours = logging.getLogger(), logging.getLogger("umamba")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
     if debug:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
-        logging.getLogger("umamba").setLevel(logging.DEBUG)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        root.handlers = [handler]
+        root.setLevel(logging.INFO)
+        ours.setLevel(logging.DEBUG)
         logging.captureWarnings(True)
     else:
         warnings.simplefilter("ignore")
-        if not logging.getLogger().handlers:
-            logging.getLogger().addHandler(logging.NullHandler())
+        if not handlers:
+            root.addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+        if debug:
+            logging.captureWarnings(False)
 
 
 def _fail(error: BaseException, status: int, words: list[str]) -> int:
