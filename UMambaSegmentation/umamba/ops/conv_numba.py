@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from umamba.ops import threads
+from umamba.ops import conv_autograd, threads
 from umamba.ops.arguments import ConvInputs
 from umamba.ops.conv_numba_kernels import convolve_rows
 from umamba.ops.numba_rows import channel_vector, flat_rows
@@ -21,11 +19,7 @@ CHUNK = 2**16
 
 def convolve(inputs: ConvInputs) -> Tensor:
     """Convolve in float32. Returns (b, D, L) in x's dtype."""
-    tensors = inputs.tensors()
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        out: Tensor = _Convolution.apply(inputs.silu, *tensors)  # type: ignore[no-untyped-call]
-        return out
-    return _forward(inputs)
+    return conv_autograd.run(_forward, _backward, inputs)
 
 
 def _past(inputs: ConvInputs) -> Tensor:
@@ -71,25 +65,6 @@ def _forward(inputs: ConvInputs) -> Tensor:
         if stop < tokens:
             past = x[:, :, stop - kept : stop].float().reshape(batch * channels, kept).contiguous()
     return out
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, silu: bool, *tensors: Tensor | None) -> Tensor:  # noqa: ANN401
-        ctx.silu = silu
-        ctx.save_for_backward(*tensors)
-        return _forward(ConvInputs.of(tensors, silu))
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        inputs = ConvInputs.of(ctx.saved_tensors, ctx.silu)
-        gradients = _backward(inputs, grad_out)
-        cast = (
-            None if tensor is None else gradient.to(tensor.dtype)
-            for tensor, gradient in zip(inputs.tensors(), gradients, strict=True)
-        )
-        return None, *cast
 
 
 def _backward(inputs: ConvInputs, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

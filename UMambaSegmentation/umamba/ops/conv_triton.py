@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from umamba.ops import conv_autograd
 from umamba.ops import conv_triton_kernels as kernels
 from umamba.ops.arguments import ConvInputs
 from umamba.ops.triton_jit import launch, power_of_two, tokens_contiguous
@@ -20,12 +20,7 @@ MOST_ROWS = 16
 
 def convolve(inputs: ConvInputs) -> Tensor:
     """Convolve in float32. Returns (b, D, L) in x's dtype."""
-    tensors = inputs.tensors()
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        out: Tensor = _Convolution.apply(inputs.silu, *tensors)  # type: ignore[no-untyped-call]
-        return out
-    with torch.no_grad():
-        return _forward(inputs)
+    return conv_autograd.run(_forward, _backward, inputs)
 
 
 class _Arguments:
@@ -65,24 +60,6 @@ def _forward(inputs: ConvInputs) -> Tensor:
         **given.sizes,
     )
     return out
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, silu: bool, *tensors: Tensor | None) -> Tensor:  # noqa: ANN401
-        ctx.silu = silu
-        ctx.save_for_backward(*tensors)
-        return _forward(ConvInputs.of(tensors, silu))
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        inputs = ConvInputs.of(ctx.saved_tensors, ctx.silu)
-        cast = (
-            None if tensor is None or gradient is None else gradient.to(tensor.dtype)
-            for tensor, gradient in zip(inputs.tensors(), _backward(inputs, grad_out), strict=True)
-        )
-        return None, *cast
 
 
 def _backward(inputs: ConvInputs, grad_out: Tensor) -> tuple[Tensor | None, ...]:
