@@ -148,7 +148,7 @@ def test_more_devices_than_patches_are_refused(tiny) -> None:
 
 def test_the_halves_of_a_batch_move_the_weights_like_the_whole(tiny, tmp_path) -> None:
     if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
+        pytest.skip("the test divides one prepared process in two, and this system has no fork")
     words = [tiny.folders.root, tiny.dataset, tiny.plans, tiny.configuration, tmp_path]
     run = subprocess.run(
         [sys.executable, "-c", HALVES, *map(str, words)], capture_output=True, text=True, check=False

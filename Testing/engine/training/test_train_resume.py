@@ -102,7 +102,7 @@ def one_thread():
 def killed(prepared, tmp_path_factory) -> dict[str, object]:
     """A training that was killed, for each of the moments."""
     if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
+        pytest.skip("the test kills copies of one prepared process, and this system has no fork")
     root = tmp_path_factory.mktemp("killed")
     tinies = {moment: prepared.copy(root / str(index)) for index, moment in enumerate(MOMENTS)}
     roots = [str(tiny.folders.root) for tiny in tinies.values()]
