@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 
 import umamba
+from mamba_unet_results import write_results
 from umamba import models
 from umamba.errors import InputError, ModelError
 from umamba.inference.acdc import OUTSIDE, nearest_sources, resize
@@ -200,45 +201,7 @@ def trained(folder: Path, axes: int, **changes: Any) -> tuple[Path, MambaUNet]:
     torch.manual_seed(axes)
     sizes = {"dims": [8, 16], "depths": [1, 1], "patch_size": [2, 4, 4][-axes:], "strides": [[2] * axes]}
     network = MambaUNet(1, 3, **sizes).eval()
-    configuration = {2: "2d", 3: "3d_fullres"}[axes]
-    plans = {
-        "dataset_name": "Dataset001_Test",
-        "plans_name": "MambaPlans",
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "configurations": {
-            configuration: {
-                "patch_size": [8, 32, 32][-axes:],
-                "spacing": [1.0] * axes,
-                "normalization_schemes": ["ZScoreNormalization"],
-                "use_mask_for_norm": [False],
-                "architecture": {
-                    "network_class_name": "umamba.nn.MambaUNet",
-                    "arch_kwargs": sizes,
-                    "_kw_requires_import": [],
-                },
-            }
-            | changes
-        },
-    }
-    dataset = {
-        "channel_names": {"0": "MR"},
-        "labels": {"background": 0, "a": 1, "b": 2},
-        "file_ending": ".nii.gz",
-    }
-    place = folder / f"UMambaTrainer__MambaPlans__{configuration}"
-    (place / "fold_0").mkdir(parents=True)
-    (place / "plans.json").write_text(json.dumps(plans))
-    (place / "dataset.json").write_text(json.dumps(dataset))
-    content = {
-        "network_weights": network.state_dict(),
-        "init_args": {"plans": plans, "configuration": configuration, "fold": 0, "dataset_json": dataset},
-        "trainer_name": "UMambaTrainer",
-        "inference_allowed_mirroring_axes": list(range(axes)),
-    }
-    torch.save(content, place / "fold_0" / "checkpoint_final.pth")
-    return place, network
+    return write_results(folder, network, sizes, [8, 32, 32][-axes:], changes), network
 
 
 @pytest.mark.parametrize("axes", [2, 3])

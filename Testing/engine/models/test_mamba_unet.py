@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.models.hostile_files import save_checkpoint
+from mamba_unet_results import write_results
 from umamba import models
 from umamba.cli.main import main
 from umamba.errors import InputError, ModelError
@@ -201,50 +201,11 @@ def test_options_of_a_bare_state_dict_for_another_model(results_804):
         models.import_results(results_804, image_size=224)
 
 
-def results_folder(folder: Path, network: MambaUNet, plans: dict[str, Any], dataset: dict[str, Any]) -> Path:
-    """What our training leaves of a Mamba-UNet."""
-    (configuration,) = plans["configurations"]
-    place = folder / f"UMambaTrainer__MambaPlans__{configuration}"
-    (place / "fold_0").mkdir(parents=True)
-    (place / "plans.json").write_text(json.dumps(plans))
-    (place / "dataset.json").write_text(json.dumps(dataset))
-    arguments = {"plans": plans, "configuration": configuration, "fold": 0, "dataset_json": dataset}
-    file = place / "fold_0" / "checkpoint_final.pth"
-    save_checkpoint(file, network.state_dict(), trainer_name="UMambaTrainer", init_args=arguments)
-    return place
-
-
 @pytest.mark.parametrize("axes", [2, 3])
 def test_results_of_our_own_training(tmp_path, axes):
     sizes = {"dims": [4, 8], "depths": [1, 1], "patch_size": [2] * axes, "d_state": 3}
     network = MambaUNet(1, 3, **sizes)
-    configuration = f"{axes}d" if axes == 2 else "3d_fullres"
-    plans = {
-        "dataset_name": "Dataset001_Test",
-        "plans_name": "MambaPlans",
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "configurations": {
-            configuration: {
-                "patch_size": [8] * axes,
-                "spacing": [1.0] * axes,
-                "normalization_schemes": ["ZScoreNormalization"],
-                "use_mask_for_norm": [False],
-                "architecture": {
-                    "network_class_name": "umamba.nn.MambaUNet",
-                    "arch_kwargs": sizes,
-                    "_kw_requires_import": [],
-                },
-            }
-        },
-    }
-    dataset = {
-        "channel_names": {"0": "MR"},
-        "labels": {"background": 0, "a": 1, "b": 2},
-        "file_ending": ".nii.gz",
-    }
-    report = models.import_results(results_folder(tmp_path, network, plans, dataset))
+    report = models.import_results(write_results(tmp_path, network, sizes, [8] * axes))
     assert (report.network, report.generation, report.origin) == ("MambaUNet", None, "umamba")
     assert models.get(report.id).configuration.steps == "nnunet"
     loaded = models.load_network(report.id).state_dict()
