@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from umamba.ops import threads
 from umamba.ops.arguments import ScanInputs
+from umamba.ops.numba_lanes import LANES
 from umamba.ops.numba_rows import channel_vector, flat_rows
 from umamba.ops.scan_autograd import ScanGradients
 from umamba.ops.scan_numba import lay_out, times_log2_e
 from umamba.ops.scan_numba_backward_kernels import scan_block_backward
-from umamba.ops.scan_numba_kernels import TILE
+from umamba.ops.scan_numba_kernels import TILE, Matrix
 
 # Channels in a block, whose sums for B and C are made in one go.
 BLOCK_CHANNELS = 8
@@ -63,9 +65,9 @@ class _Sums:
         self.u, self.delta = torch.empty(inputs.u.shape), torch.empty(inputs.u.shape)
         self.z = None if inputs.z is None else torch.empty(inputs.u.shape)
         self.B, self.C = (_matrix_sums(matrix) for matrix in (inputs.B, inputs.C))
-        self.A = np.zeros((rows, states))
+        self.A = np.zeros((rows, _padded(states)))
         self.skip, self.bias = np.zeros(rows), np.zeros(rows)
-        self.carry = grad_state.float().reshape(rows, states).clone()
+        self.carry = _pad(grad_state.float().reshape(rows, states).clone())
 
     def add_chunk(
         self, inputs: ScanInputs, blocks: list[_Block], kept: Tensor, grad_out: Tensor, start: int, stop: int
@@ -73,7 +75,9 @@ class _Sums:
         """Fill in the gradients of the tokens [start, stop) and add to those that have no tokens."""
         batch, channels, _, states = inputs.sizes
         parts = [
-            torch.zeros(batch * channels if matrix.dim() == 2 else len(blocks) * (stop - start), states)
+            torch.zeros(
+                batch * channels if matrix.dim() == 2 else len(blocks) * (stop - start), _padded(states)
+            )
             for matrix in (inputs.B, inputs.C)
         ]
         piece = slice(start, stop)
@@ -84,12 +88,12 @@ class _Sums:
             flat_rows(inputs.delta[:, :, piece]),
             u if inputs.z is None else flat_rows(inputs.z[:, :, piece]),
             flat_rows(grad_out[:, :, piece]),
-            times_log2_e(inputs.A),
-            lay_out(inputs.B, channels, start, stop),
-            lay_out(inputs.C, channels, start, stop),
+            _pad(torch.from_numpy(times_log2_e(inputs.A))).numpy(),
+            _pad_states(lay_out(inputs.B, channels, start, stop)),
+            _pad_states(lay_out(inputs.C, channels, start, stop)),
             channel_vector(inputs.delta_bias, channels),
             channel_vector(inputs.D, channels),
-            kept[:, start // TILE : -(-stop // TILE)].contiguous().numpy(),
+            _pad(kept[:, start // TILE : -(-stop // TILE)].reshape(-1, states)).numpy(),
             du,
             flat_rows(self.delta[:, :, piece]),
             du if self.z is None else flat_rows(self.z[:, :, piece]),
@@ -105,7 +109,7 @@ class _Sums:
         )
         threads.run(lambda block: scan_block_backward(*arguments, block, stop - start), len(blocks))
         for total, part in zip((self.B, self.C), parts, strict=True):
-            _add_blocks(total, part, blocks, channels, start, stop)
+            _add_blocks(total, part[:, :states], blocks, channels, start, stop)
 
     def gradients(self, inputs: ScanInputs) -> ScanGradients:
         """What has been summed, in float32."""
@@ -114,17 +118,33 @@ class _Sums:
         def over_batch(values: Any) -> Tensor:  # noqa: ANN401
             return torch.from_numpy(values.reshape(batch, channels, -1).sum(0).astype(np.float32))
 
+        carry = self.carry[:, :states].reshape(batch, channels, states)
         return ScanGradients(
             u=self.u,
             delta=self.delta,
-            A=over_batch(self.A),
+            A=over_batch(self.A[:, :states]),
             B=self.B.float(),
             C=self.C.float(),
             D=None if inputs.D is None else over_batch(self.skip).squeeze(1),
             z=self.z,
             delta_bias=None if inputs.delta_bias is None else over_batch(self.bias).squeeze(1),
-            initial_state=None if inputs.initial_state is None else self.carry.view(batch, channels, states),
+            initial_state=None if inputs.initial_state is None else carry,
         )
+
+
+def _padded(states: int) -> int:
+    """The next multiple of LANES: states beyond the last stay 0, and so do their gradients."""
+    return -(-states // LANES) * LANES
+
+
+def _pad(rows: Tensor) -> Tensor:
+    """(rows, N) with zeros up to the next multiple of LANES, contiguous."""
+    return functional.pad(rows, (0, _padded(rows.shape[1]) - rows.shape[1])).contiguous()
+
+
+def _pad_states(matrix: Matrix) -> Matrix:
+    values, groups, span, steps = matrix
+    return _pad(torch.from_numpy(values)).numpy(), groups, span, steps
 
 
 def _matrix_sums(matrix: Tensor) -> Tensor:
@@ -136,11 +156,11 @@ def _add_blocks(
 ) -> None:
     """Add a chunk's sums to the gradient of B or C, always in the same order."""
     if total.dim() == 2:
-        for entry in part.view(-1, *total.shape):
+        for entry in part.reshape(-1, *total.shape):
             total += entry
         return
     groups = total.shape[1]
-    of_blocks = part.view(len(blocks), stop - start, -1)
+    of_blocks = part.reshape(len(blocks), stop - start, part.shape[1])
     of_groups = torch.zeros(total.shape[0], groups, stop - start, total.shape[2])
     for block, values in zip(blocks, of_blocks, strict=True):
         of_groups[block.batch, block.first * groups // channels] += values
