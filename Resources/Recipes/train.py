@@ -39,7 +39,9 @@ def make(recipe: Recipe, options: argparse.Namespace) -> Path:
         folders,
         options.network or recipe.network,
         recipe.configuration,
-        options=recipe.options,
+        options=replace(recipe.options, base_features=options.features, most_features=None)
+        if options.features
+        else recipe.options,
         split=split,
         fold=0,
         processes=options.threads,
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--network", choices=sorted(NETWORKS), help="another than the recipe's")
+    parser.add_argument("--features", type=int, help="width of the first stage, doubled without a limit")
     parser.add_argument("--epochs", type=int, help="another length than the recipe's")
     parser.add_argument(
         "--precision", default="bfloat16", help="bfloat16 is twice as fast on CPUs that have it"

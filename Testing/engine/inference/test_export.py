@@ -10,6 +10,7 @@ from peers.nnunet_peer import make_dataset, make_plans
 from umamba import ModelError
 from umamba.inference.export import PlaneExporter, Sinks
 from umamba.inference.preprocessing import Layout
+from umamba.models.card import Instances
 from umamba.plans import parse_dataset, parse_plans
 
 PLANS = make_plans((8, 8, 8), (1, 1, 1), (4, 8), ((1, 1, 1), (2, 2, 2)), ("ZScoreNormalization",))
@@ -95,6 +96,18 @@ def test_the_lowest_label_wins_a_tie() -> None:
     logits[1:3] = 1
     found = export(logits, make_layout((2, 2, 2), (2, 2, 2)), PLAIN, 2)
     assert np.unique(found).tolist() == [1]
+
+
+def test_doubtful_interior_is_decided_on_the_image_grid() -> None:
+    """From an interior pixel to a boundary pixel its share falls below 0.99 on the way."""
+    logits = np.full((4, 1, 1, 2), -9, dtype=np.float32)
+    logits[1, ..., 0], logits[2, ..., 1] = 4, 4
+    layout = make_layout((1, 1, 2), (1, 1, 8))
+    labels = np.zeros(layout.crop_shape, dtype=np.uint8)
+    for certainty, expected in ((None, [1, 1, 1, 1, 2, 2, 2, 2]), (0.99, [1, 1, 1, 2, 2, 2, 2, 2])):
+        rule = Instances(boundary=2, interior=1, certainty=certainty) if certainty else None
+        PlaneExporter(layout, CONFIGURATION, PLAIN, Sinks(labels), rule).add(logits)
+        assert labels[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -50,7 +50,7 @@ FULL = Card(
     ),
     orientation="RAS",
     field_of_view=(30.0, 40.0, 50.5),
-    instances=Instances(boundary=2, interior=1),
+    instances=Instances(boundary=2, interior=1, certainty=0.9, smallest=20),
     mirror=True,
     mirror_axes=(0, 1),
     accuracy=(Accuracy("interior", "Dice", 0.91, 0.02, 40, "held-out"), Accuracy("boundary", "Dice", 0.7)),
@@ -92,7 +92,8 @@ def test_every_field_of_the_contract_is_written():
         "previous_stage": "cells-lowres",
     }
     assert raw["labels"][0]["terminology"]["region"] == ["99X", "1", "Slide"]
-    assert raw["instances"] == {"boundary": 2, "interior": 1}
+    assert raw["instances"] == {"boundary": 2, "interior": 1, "certainty": 0.9, "smallest": 20}
+    assert Instances(boundary=2, interior=1).as_dict() == {"boundary": 2, "interior": 1}
     Draft202012Validator.check_schema(schema)
 
 
@@ -154,6 +155,9 @@ WRONG = {
     "field_of_view zero": ([1, 2, 0], "field_of_view"),
     "instances": ({"boundary": 1}, "instances"),
     "instances unknown": ({"boundary": 1, "interior": 9}, "instances"),
+    "instances doubtful": ({"boundary": 1, "interior": 2, "certainty": 0.4}, "instances"),
+    "instances certain": ({"boundary": 1, "interior": 2, "certainty": 1}, "instances"),
+    "instances small": ({"boundary": 1, "interior": 2, "smallest": -1}, "instances"),
     "mirror": ("yes", "mirror"),
     "mirror_axes": ([3], "mirror_axes"),
     "mirror_axes twice": ([0, 0], "mirror_axes"),

@@ -11,8 +11,10 @@ from umamba.errors import ModelError
 from umamba.imaging.axis_operator import AxisOperator
 from umamba.imaging.resampling import axis_operators
 from umamba.inference import export_kernels as kernels
+from umamba.inference.instances import certain_interior
 from umamba.inference.preprocessing import Layout
 from umamba.inference.regions import labels_of_regions
+from umamba.models.card import Instances
 from umamba.plans import Configuration, LabelRules
 
 
@@ -39,15 +41,23 @@ class PlaneExporter:
     Only those finished planes are held that a plane of the image still needs: two, for nnU-Net's linear
     resampling. Resampling is the product of one small operator per axis; the largest logit wins, the lowest
     label in a tie; with regions every positive logit writes its value in the order of
-    `regions_class_order`.
+    `regions_class_order`. With `instances`, which must have a certainty, doubtful interior becomes boundary.
     """
 
-    def __init__(self, layout: Layout, configuration: Configuration, rules: LabelRules, sinks: Sinks) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        configuration: Configuration,
+        rules: LabelRules,
+        sinks: Sinks,
+        instances: Instances | None = None,
+    ) -> None:
         self._operators = axis_operators(
             layout.shape, layout.crop_shape, configuration.logits, layout.export_from, layout.export_to
         )
         self._rules = rules
         self._sinks = sinks
+        self._instances = instances
         self._held: deque[np.ndarray] = deque()
         self._first_held = 0
         self._next_out = 0
@@ -104,6 +114,9 @@ class PlaneExporter:
                 sinks.regions[out] = bits
         else:
             sinks.labels[out] = kernels.label_plane(mixed, rows, columns)
+            if self._instances is not None:
+                logits = kernels.resample_plane(mixed, rows, columns)
+                certain_interior(sinks.labels[out], logits, self._instances)
         if sinks.uncertainty is not None or sinks.probabilities is not None:
             self._write_soft(out, mixed)
 

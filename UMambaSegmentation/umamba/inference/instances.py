@@ -6,11 +6,28 @@ import numpy as np
 from scipy import ndimage
 
 from umamba.errors import ModelError
+from umamba.models.card import Instances
 
 MAX_INSTANCES = 65_535
 
 
-def number_instances(classes: np.ndarray, interior: int, boundary: int) -> np.ndarray:
+def certain_interior(labels: np.ndarray, logits: np.ndarray, rule: Instances) -> None:
+    """Make interior boundary, in place, where its share of the probability of both is below `certainty`.
+
+    Touching objects that a thin or broken boundary leaves connected come apart so.
+
+    Args:
+        labels: (Y, X) integer class map.
+        logits: (K, Y, X) float32, softmax's; the channel of a class is its value.
+        rule: With a certainty.
+    """
+    assert rule.certainty is not None
+    least = np.float32(np.log(rule.certainty / (1 - rule.certainty)))
+    doubtful = logits[rule.interior] - logits[rule.boundary] < least
+    labels[(labels == rule.interior) & doubtful] = rule.boundary
+
+
+def number_instances(classes: np.ndarray, rule: Instances) -> np.ndarray:
     """Number the connected components of `interior` and grow them back over the touching `boundary`.
 
     Components are counted with 8 neighbours in a flat image (26 in a volume), as U-Mamba's cell evaluation
@@ -19,20 +36,21 @@ def number_instances(classes: np.ndarray, interior: int, boundary: int) -> np.nd
 
     Args:
         classes: (Z, Y, X) integer class map.
-        interior, boundary: Values of the two classes.
+        rule: Values of the two classes, and the smallest object, its boundary included.
 
     Returns:
         (Z, Y, X) uint16, 0 background, 1..n instances.
 
     Raises:
-        ModelError: More than 65,535 instances.
+        ModelError: More than 65,535 instances, small ones included.
     """
     neighbours = np.ones((3, 3, 3), dtype=bool)
-    seeds, count = ndimage.label(classes == interior, structure=neighbours)
+    interior = classes == rule.interior
+    seeds, count = ndimage.label(interior, structure=neighbours)
     if count > MAX_INSTANCES:
         raise ModelError(f"{count} instances found; a label map holds at most {MAX_INSTANCES}")
     instances: np.ndarray = seeds.astype(np.uint16)
-    groups, _ = ndimage.label((classes == interior) | (classes == boundary), structure=neighbours)
+    groups, _ = ndimage.label(interior | (classes == rule.boundary), structure=neighbours)
     for number, box in enumerate(ndimage.find_objects(groups), start=1):
         here = groups[box] == number
         inside = np.where(here, seeds[box], 0)
@@ -42,4 +60,13 @@ def number_instances(classes: np.ndarray, interior: int, boundary: int) -> np.nd
         grown = inside[tuple(nearest)]
         target = instances[box]
         target[here] = grown[here]
-    return instances
+    return _without_small(instances, rule.smallest) if rule.smallest > 1 else instances
+
+
+def _without_small(instances: np.ndarray, smallest: int) -> np.ndarray:
+    """Drop objects of fewer voxels and number the others anew, in the same order."""
+    keep = np.bincount(instances.ravel()) >= smallest
+    keep[0] = False
+    numbers = np.where(keep, np.cumsum(keep), 0).astype(instances.dtype)
+    kept: np.ndarray = numbers[instances]
+    return kept

@@ -13,8 +13,15 @@ from umamba.imaging.image import Image
 from umamba.inference import acdc, preprocessing
 from umamba.inference.export import PlaneExporter, Sinks
 from umamba.inference.preprocessing import Cropped, Layout, Preprocessed
+from umamba.models.card import Instances
 from umamba.models.model import Model
 from umamba.plans.configuration import ACDC_STEPS
+
+
+def _certainty(model: Model) -> Instances | None:
+    """How the card tells objects apart, if that asks for a certainty."""
+    rule = model.card.instances
+    return rule if rule is not None and rule.certainty else None
 
 
 class Exporter(Protocol):
@@ -31,6 +38,8 @@ def crop(images: Sequence[Image], model: Model) -> Cropped:
         InputError: The image leaves nothing for the network.
         ModelError: The plans ask for steps that do not go together.
     """
+    if _certainty(model) and (_acdc(model) or model.dataset.labels.has_regions):
+        raise ModelError("card.json: instances: a certainty needs nnU-Net's steps and plain labels")
     if not _acdc(model):
         return preprocessing.crop(images, model)
     if model.dataset.labels.has_regions or model.configuration.previous_stage is not None:
@@ -57,7 +66,7 @@ def exporter(layout: Layout, model: Model, sinks: Sinks) -> Exporter:
     """What brings logits back to the image's grid."""
     if _acdc(model):
         return acdc.SliceExporter(layout, sinks)
-    return PlaneExporter(layout, model.configuration, model.dataset.labels, sinks)
+    return PlaneExporter(layout, model.configuration, model.dataset.labels, sinks, _certainty(model))
 
 
 def _acdc(model: Model) -> bool:

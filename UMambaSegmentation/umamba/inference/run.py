@@ -191,7 +191,7 @@ def _compute(prepared: Prepared, monitor: Monitor, notes: Sequence[str]) -> Resu
     instances = prepared.model.card.instances
     if instances is not None:
         classes = labels
-        labels = number_instances(labels, instances.interior, instances.boundary)
+        labels = number_instances(labels, instances)
     elif prepared.kept is not None and "regions" in extras:
         order = prepared.model.dataset.labels.regions_class_order
         for plane, bits in zip(labels, extras["regions"], strict=True):

@@ -88,10 +88,23 @@ class CardNetwork:
 
 @dataclass(frozen=True)
 class Instances:
-    """The label values from which single objects are told apart."""
+    """How single objects are told apart.
+
+    Attributes:
+        boundary, interior: Label values.
+        certainty: The least share of the interior's probability in both together that makes a voxel
+            interior; else it is boundary. None: the larger of the two, as published.
+        smallest: Objects of fewer voxels, boundary included, are left out.
+    """
 
     boundary: int
     interior: int
+    certainty: float | None = None
+    smallest: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As card.json holds it; what is as published is left out."""
+        return {key: value for key, value in vars(self).items() if value}
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,7 @@ class Card:
             "labels": [_label_dict(label) for label in self.labels],
             "orientation": self.orientation,
             "field_of_view": None if self.field_of_view is None else list(self.field_of_view),
-            "instances": None if self.instances is None else dict(vars(self.instances)),
+            "instances": None if self.instances is None else self.instances.as_dict(),
             "mirror": self.mirror,
             "mirror_axes": list(self.mirror_axes),
             "accuracy": [_known(vars(entry)) for entry in self.accuracy],
@@ -240,7 +253,7 @@ def parse_card(raw: Mapping[str, Any], where: str = CARD_FILE) -> Card:
     if card.network.previous_stage == card.id:
         raise ModelError(f"{where}: network.previous_stage names the model itself")
     if card.instances is not None:
-        missing = set(vars(card.instances).values()) - {label.value for label in card.labels}
+        missing = {card.instances.boundary, card.instances.interior} - {label.value for label in card.labels}
         if missing:
             raise ModelError(f"{where}: instances: {min(missing)} is not the value of a label")
     return card
@@ -325,9 +338,7 @@ def _build(raw: Mapping[str, Any]) -> Card:
         mirror_axes=tuple(int(axis) for axis in raw.get("mirror_axes", ())),
         grey_repeat=raw.get("grey_repeat", False),
         field_of_view=None if view is None else (float(view[0]), float(view[1]), float(view[2])),
-        instances=None
-        if not instances
-        else Instances(int(instances["boundary"]), int(instances["interior"])),
+        instances=Instances(**instances) if instances else None,
         accuracy=tuple(Accuracy(**entry) for entry in raw.get("accuracy", ())),
         training=dict(raw.get("training", {})),
         citation=tuple(raw.get("citation", ())),
