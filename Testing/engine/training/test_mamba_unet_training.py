@@ -87,9 +87,17 @@ def epochs_of(checkpoint: Path) -> list[dict[str, Any]]:
     return json.loads((checkpoint.parent / "progress.json").read_text())["epochs"]
 
 
-def test_the_usual_pipeline_trains_validates_packages_and_segments(usual, source, tmp_path) -> None:
+def test_the_usual_pipeline_trains_validates_packages_and_segments(
+    usual, source, tmp_path, checkpoint_of
+) -> None:
     final = usual.train(tmp_path / "training", Schedule(epochs=1, steps=2, validation_steps=1))
     results = final.parents[1]
+    groups = checkpoint_of(final)["optimizer_state"]["param_groups"]
+    assert [(group["betas"], group["weight_decay"]) for group in groups] == [
+        ((0.9, 0.999), 0.01),
+        ((0.9, 0.999), 0.0),
+    ]
+    assert [epoch["learning_rate"] for epoch in epochs_of(final)] == [1e-3]
     assert results.name == "UMambaTrainer__MambaUNetPlans_b4_w8-_p32x32__2d"
     evaluation = validate(results, TrainingFolders(tmp_path / "training"), 0)
     assert len(evaluation.cases) == 1
@@ -230,7 +238,7 @@ def test_a_training_begins_with_a_checkpoint_of_vmamba(usual, saved, tmp_path, c
     key = "mamba_unet.layers_up.3.blocks.0.self_attention.in_proj.weight"
     weights = checkpoint_of(final)["network_weights"][key]
     source = donor(8).state_dict()["mamba_unet.layers.0.blocks.0.self_attention.in_proj.weight"]
-    # One step of SGD away from where it began, and far from any other start (normal, 0.02).
+    # One step of AdamW away from where it began, and far from any other start (normal, 0.02).
     np.testing.assert_allclose(weights, source, atol=0.005)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform  # type: ignore[import-untyped]
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from umamba.errors import InputError
@@ -29,6 +30,7 @@ from umamba.models.checkpoint import read_checkpoint
 from umamba.plans.architecture import MAMBA_UNET
 from umamba.training import ddp
 from umamba.training.log import SKIPPED, EpochCallback, EpochRecord, defined, records_of
+from umamba.training.mamba_unet_optimizer import LEARNING_RATE, make_optimizer
 from umamba.training.memory import saying_what_lacks_memory
 from umamba.training.processes import EndWithParent
 from umamba.training.schedule import Schedule
@@ -75,7 +77,8 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             super().__init__(plans, configuration, fold, dataset_json, device)
         self.device = device  # nnU-Net takes the first GPU, or that of the process's rank
         network = self.configuration_manager.network_arch_class_name
-        self.enable_deep_supervision = not network.endswith(MAMBA_UNET)  # which has one output only
+        self._is_mamba_unet = network.endswith(MAMBA_UNET)
+        self.enable_deep_supervision = not self._is_mamba_unet  # which has one output only
         self.grad_scaler = None
         self._on_epoch: EpochCallback | None = None
         self._skipped = self._skipped_in_a_row = 0
@@ -117,6 +120,14 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             self.network = ddp.wrap(self.network, self.device)
             self.loss = self._build_loss()
         self._log_lists().setdefault(SKIPPED, [])
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        """nnU-Net's SGD, or AdamW for a Mamba-UNet; nnU-Net's polynomial decay by epochs for both."""
+        if not self._is_mamba_unet:
+            chosen: tuple[torch.optim.Optimizer, Any] = super().configure_optimizers()
+            return chosen
+        optimizer = make_optimizer(self.network)
+        return optimizer, PolyLRScheduler(optimizer, LEARNING_RATE, self.num_epochs)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """Nothing for a network that has one output only."""

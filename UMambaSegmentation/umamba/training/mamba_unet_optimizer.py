@@ -1,0 +1,24 @@
+"""How a Mamba-UNet is optimised in nnU-Net's pipeline.
+
+nnU-Net's SGD, with a momentum of 0.99 and a rate of 0.01, does not train this network from random weights: it
+collapses to background again and again. AdamW (Loshchilov & Hutter 2019) does, as for VMamba itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
+_FREE = ("A_logs", "Ds")  # VMamba's decay rates and skips, which never decay
+
+
+def make_optimizer(network: nn.Module) -> torch.optim.AdamW:
+    """AdamW that lets matrices and kernels decay, but neither norms, biases nor the scan's own parameters."""
+    decaying: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        keeps = parameter.dim() < 2 or name.rpartition(".")[2] in _FREE
+        (free if keeps else decaying).append(parameter)
+    groups = [{"params": decaying, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=LEARNING_RATE)
