@@ -168,15 +168,11 @@ def run_folders(app):
     return lambda: sorted(path.name for path in Path(app.temporaryPath).glob(PREFIX + "*"))
 
 
-@pytest.fixture(scope="session")
-def _two_channels(tmp_path_factory):
-    """The folder of a model of two channels, T1 and T2, with random weights; made in a process of its own."""
-    home = tmp_path_factory.mktemp("two-channels")
+def _imported_model(home, model_id, lines):
+    """The folder of a model, imported in a process of its own from `results`, which `lines` of Python make."""
     script = (
-        "import sys; from pathlib import Path\n"
-        "from bad_input.samples import make_model; from umamba import models\n"
-        "results = make_model(Path(sys.argv[1]) / 'results', channels=('T1', 'T2'))\n"
-        "models.import_(results, id='two-channels', name='Two channels')\n"
+        "import sys; from pathlib import Path; from umamba import models; home = Path(sys.argv[1])\n"
+        f"{lines}\nmodels.import_(results, id={model_id!r}, name={model_id!r})\n"
     )
     paths = [ROOT / "Testing", ROOT / "Testing" / "engine", ROOT / "UMambaSegmentation"]
     done = subprocess.run(
@@ -187,7 +183,29 @@ def _two_channels(tmp_path_factory):
         timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
-    return home / "models" / "two-channels"
+    return home / "models" / model_id
+
+
+@pytest.fixture(scope="session")
+def _two_channels(tmp_path_factory):
+    """A model of two channels, T1 and T2, with random weights."""
+    lines = (
+        "from bad_input.samples import make_model\n"
+        "results = make_model(home / 'results', channels=('T1', 'T2'))"
+    )
+    return _imported_model(tmp_path_factory.mktemp("two-channels"), "two-channels", lines)
+
+
+@pytest.fixture(scope="session")
+def _flat_mamba_unet(tmp_path_factory):
+    """A small Mamba-UNet for slices, with random weights."""
+    lines = (
+        "import torch; from umamba.nn import MambaUNet; from mamba_unet_results import write_results\n"
+        "sizes = {'dims': [8, 16], 'depths': [1, 1], 'patch_size': [4, 4], 'strides': [[2, 2]]}\n"
+        "torch.manual_seed(0)\n"
+        "results = write_results(home, MambaUNet(1, 3, **sizes), sizes, [32, 32])"
+    )
+    return _imported_model(tmp_path_factory.mktemp("flat-mamba-unet"), "flat-mamba-unet", lines)
 
 
 @pytest.fixture
@@ -195,6 +213,14 @@ def two_channels(_two_channels, engine_home):
     """The same model, installed in this test's home; ask for it before `panel`."""
     folder = engine_home / "models" / "two-channels"
     shutil.copytree(_two_channels, folder)
+    return folder
+
+
+@pytest.fixture
+def flat_mamba_unet(_flat_mamba_unet, engine_home):
+    """The same of this model."""
+    folder = engine_home / "models" / "flat-mamba-unet"
+    shutil.copytree(_flat_mamba_unet, folder)
     return folder
 
 
