@@ -12,8 +12,8 @@ import numpy as np
 
 from dataset_builders import write_picture
 from umamba.training import TrainingFolders
-from umamba.training.planning_options import PlanOptions
-from umamba.training.presets import choice_of
+from umamba.training.planning.options import PlanOptions
+from umamba.training.planning.presets import choice_of
 
 NAME = "Dataset501_Planned"
 
@@ -33,7 +33,7 @@ def planned(
     preset: str | None = None,
 ) -> dict[str, Any]:
     """What the planner of `network` makes of cases that are all alike."""
-    from umamba.training.planners import PLANNERS
+    from umamba.training.planning.planners import PLANNERS
 
     folders = TrainingFolders(root)
     picture = root / "any.png"

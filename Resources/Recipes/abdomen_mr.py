@@ -11,8 +11,8 @@ from pathlib import Path
 from recipe import Recipe, hold_out, volumes
 
 from umamba.training import Schedule
-from umamba.training.dataset import Case
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.raw import Case
+from umamba.training.planning.options import PlanOptions
 
 HELD_OUT = 3
 SEED = 29

@@ -25,7 +25,7 @@ from pathlib import Path
 from recipe import Recipe, Scores
 
 import umamba
-from umamba.training.dataset import Case
+from umamba.training.dataset.raw import Case
 from umamba.training.log import PROGRESS
 
 DISTANCES = ("IoU", "HD95", "ASD")

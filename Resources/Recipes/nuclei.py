@@ -15,8 +15,8 @@ from recipe import Recipe, Scores, hold_out
 
 from umamba.evaluation.objects import match
 from umamba.training import Schedule
-from umamba.training.dataset import Case
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.raw import Case
+from umamba.training.planning.options import PlanOptions
 
 INTERIOR, BOUNDARY = 1, 2
 HELD_OUT = {"fluorescence": 40, "stained": 10}

@@ -25,8 +25,8 @@ from umamba.models.package import PREVIEW
 from umamba.models.package_card import card_content, write_card, write_stage
 from umamba.models.results import read_results
 from umamba.models.stages import stages_of
-from umamba.training.data_at_hand import draw_case
-from umamba.training.dataset import Case
+from umamba.training.dataset.at_hand import draw_case
+from umamba.training.dataset.raw import Case
 
 RECIPES = Path(__file__).resolve().parent
 LICENSE = "LICENSE"

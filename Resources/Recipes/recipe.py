@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from umamba.training.dataset import Case
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.raw import Case
+from umamba.training.planning.options import PlanOptions
 from umamba.training.schedule import Schedule
 
 Scores = dict[str, float]

@@ -19,8 +19,8 @@ from pathlib import Path
 from recipe import Recipe
 
 from umamba.training import TrainingFolders
-from umamba.training.dataset import RawDataset
-from umamba.training.networks import NETWORKS
+from umamba.training.dataset.raw import RawDataset
+from umamba.training.planning.networks import NETWORKS
 from umamba.training.prepare import prepare
 from umamba.training.run import train
 

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK
 
 from umamba.training import Schedule, TrainingFolders
-from umamba.training.dataset import Case, RawDataset
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.raw import Case, RawDataset
+from umamba.training.planning.options import PlanOptions
 
 DATASET = "Dataset900_Balls"
 CONFIGURATION = "3d_fullres"

@@ -22,10 +22,10 @@ from published_datasets import (
     voxels,
     write_list,
 )
-from umamba.training.convert_dataset import Conversion, convert
-from umamba.training.dataset import open_dataset
-from umamba.training.dataset_check import check_dataset
-from umamba.training.splits import make_splits
+from umamba.training.convert.dataset import Conversion, convert
+from umamba.training.dataset.check import check_dataset
+from umamba.training.dataset.raw import open_dataset
+from umamba.training.dataset.splits import make_splits
 
 
 def _names(folder: Path) -> list[str]:

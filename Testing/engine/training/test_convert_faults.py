@@ -24,8 +24,8 @@ from published_datasets import (
     write_npz,
 )
 from umamba import InputError
-from umamba.training import convert_arrays
-from umamba.training.convert_dataset import LAYOUTS, convert
+from umamba.training.convert import arrays
+from umamba.training.convert.dataset import LAYOUTS, convert
 
 NAME = "patient003_frame01"
 Change = Callable[[Path], object]
@@ -142,7 +142,7 @@ def test_a_file_that_declares_too_much_is_not_read(tmp_path: Path, monkeypatch: 
         for name in ("image", "label"):
             file.create_dataset(name, (10_000, 10_000, 10_000), "f4", chunks=(1, 100, 100))
     assert "image would take 4000 GB, 8 GB is the most" in _refusal(tmp_path, "acdc-h5", source)
-    monkeypatch.setattr(convert_arrays, "_LARGEST_BYTES", 100)
+    monkeypatch.setattr(arrays, "_LARGEST_BYTES", 100)
     assert "image would take" in _refusal(tmp_path, "synapse", synapse(tmp_path / "Synapse"))
 
 

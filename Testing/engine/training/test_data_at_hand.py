@@ -17,7 +17,7 @@ from umamba.models.results import Results, read_results
 from umamba.models.safetensors_file import read_arrays, write_arrays
 from umamba.models.stages import stages_of
 from umamba.training import TrainingFolders
-from umamba.training.data_at_hand import DataAtHand
+from umamba.training.dataset.at_hand import DataAtHand
 
 CASES = {"mueller": "case_a"}, {"meier": "case_b", "schulze": "case_b"}
 AT_HAND = DataAtHand(device="cpu", threads=1)

@@ -20,7 +20,7 @@ from dataset_builders import (
     write_volume,
 )
 from umamba import InputError
-from umamba.training.dataset import RawDataset, dataset_name, open_dataset
+from umamba.training.dataset.raw import RawDataset, dataset_name, open_dataset
 
 NAMES = ("a", "b", "c")
 

@@ -19,8 +19,8 @@ from dataset_builders import (
 )
 from umamba import Cancelled, InputError
 from umamba.events import Monitor
-from umamba.training.dataset import open_dataset
-from umamba.training.dataset_check import SAME_PLACE, check_dataset
+from umamba.training.dataset.check import SAME_PLACE, check_dataset
+from umamba.training.dataset.raw import open_dataset
 
 NAMES = ("a", "b", "c")
 

@@ -10,8 +10,8 @@ from planning_builders import description_of, planned
 from umamba import InputError
 from umamba.nn import build_network
 from umamba.plans import parse_plans
-from umamba.training.planning_options import PlanOptions
-from umamba.training.presets import defaults, preset_of
+from umamba.training.planning.options import PlanOptions
+from umamba.training.planning.presets import defaults, preset_of
 from umamba.training.settings import Settings
 
 pytest.importorskip("nnunetv2", reason="planning needs the extra `train`")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from umamba.nn import MambaUNet
-from umamba.training.mamba_unet_augment import Change, bring_to, draw
-from umamba.training.mamba_unet_loss import PaperLoss, RateByStep, learning_rate, make_optimizer
+from umamba.training.mamba_unet.augment import Change, bring_to, draw
+from umamba.training.mamba_unet.loss import PaperLoss, RateByStep, learning_rate, make_optimizer
 
 # Sums over pixels in another order.
 ROUNDING = 1e-6
@@ -130,7 +130,7 @@ class Stored:
 @pytest.fixture
 def batches():
     """Two of a batch, four batches a pass over the seven slices."""
-    module = pytest.importorskip("umamba.training.mamba_unet_batches")
+    module = pytest.importorskip("umamba.training.mamba_unet.batches")
     return module.SliceBatches(module.cases_of(Stored()), 2, (32, 32), seed=3)
 
 
@@ -160,7 +160,7 @@ def test_a_step_s_batch_is_the_same_wherever_one_begins(batches, processes) -> N
 
 
 def test_another_seed_gives_another_order(batches) -> None:
-    module = pytest.importorskip("umamba.training.mamba_unet_batches")
+    module = pytest.importorskip("umamba.training.mamba_unet.batches")
     other = module.SliceBatches(module.cases_of(Stored()), 2, (32, 32), seed=4)
     assert [numbers(other[step]) for step in range(4)] != [numbers(batches[step]) for step in range(4)]
 
@@ -168,7 +168,7 @@ def test_another_seed_gives_another_order(batches) -> None:
 def test_cases_are_stored_whole_from_0_to_1(oracle) -> None:
     """The published conversion of a volume of 216 x 256 pixels, every slice of it."""
     pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
-    from umamba.training.mamba_unet_cases import WholeVolumeTo01
+    from umamba.training.mamba_unet.cases import WholeVolumeTo01
 
     stored = np.load(oracle / "mambaunet_acdc_pipeline" / "vol_a_216x256_224.npz")
     raw, label = stored["raw"][None].astype(np.float32), stored["label"][None]
@@ -187,6 +187,6 @@ def test_cases_are_stored_whole_from_0_to_1(oracle) -> None:
 )
 def test_an_empty_prediction_has_dice_0(found, truth, wanted) -> None:
     pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
-    from umamba.training.mamba_unet_trainer import dice
+    from umamba.training.mamba_unet.trainer import dice
 
     assert dice(np.array(found, bool), np.array(truth, bool)) == wanted

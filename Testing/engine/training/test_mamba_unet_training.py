@@ -17,8 +17,8 @@ from umamba import InputError
 from umamba.models.package import package
 from umamba.nn import MambaUNet
 from umamba.training import Schedule, TrainingFolders
-from umamba.training.dataset import open_dataset
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.raw import open_dataset
+from umamba.training.planning.options import PlanOptions
 from umamba.training.prepare import Prepared, prepare
 from umamba.training.pretrained import check_given
 from umamba.training.run import train

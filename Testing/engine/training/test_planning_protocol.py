@@ -12,8 +12,8 @@ from planning_builders import description_of, planned
 from umamba import InputError
 from umamba.nn import build_network
 from umamba.plans import parse_plans
-from umamba.training.networks import NETWORKS
-from umamba.training.planning_options import PlanOptions
+from umamba.training.planning.networks import NETWORKS
+from umamba.training.planning.options import PlanOptions
 
 pytest.importorskip("nnunetv2", reason="planning needs the extra `train`")
 

@@ -16,9 +16,9 @@ from dataset_builders import LABELS, SIZE, label_voxels, nnunet_dataset, picture
 from umamba import Cancelled, InputError
 from umamba.events import Monitor, Progress
 from umamba.training import TrainingFolders
-from umamba.training.dataset import Case, open_dataset
-from umamba.training.dataset_fingerprint import draws_of_a_case
-from umamba.training.planning_options import PlanOptions
+from umamba.training.dataset.fingerprint import draws_of_a_case
+from umamba.training.dataset.raw import Case, open_dataset
+from umamba.training.planning.options import PlanOptions
 from umamba.training.prepare import Prepared, prepare
 
 pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
@@ -254,7 +254,7 @@ import os, signal, sys
 from pathlib import Path
 from umamba.events import Monitor
 from umamba.training import TrainingFolders
-from umamba.training.dataset import open_dataset
+from umamba.training.dataset.raw import open_dataset
 from umamba.training.prepare import prepare
 
 def kill(event):

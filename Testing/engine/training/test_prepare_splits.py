@@ -9,9 +9,9 @@ import pytest
 from dataset_builders import nnunet_dataset
 from umamba import InputError
 from umamba.training import TrainingFolders
-from umamba.training.dataset import RawDataset, open_dataset
+from umamba.training.dataset.raw import RawDataset, open_dataset
+from umamba.training.dataset.splits import check_fold, make_splits
 from umamba.training.prepare import prepare
-from umamba.training.splits import check_fold, make_splits
 
 pytest.importorskip("nnunetv2", reason="training needs the extra `train`")
 

@@ -169,7 +169,7 @@ def run_folders(app):
 
 
 def _imported_model(home, model_id, lines):
-    """The folder of a model, imported in a process of its own from `results`, which `lines` of Python make."""
+    """The folder of a model that a process of its own imports from `results`, made by `lines` of Python."""
     script = (
         "import sys; from pathlib import Path; from umamba import models; home = Path(sys.argv[1])\n"
         f"{lines}\nmodels.import_(results, id={model_id!r}, name={model_id!r})\n"

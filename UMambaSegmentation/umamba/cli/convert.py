@@ -14,7 +14,7 @@ from umamba.cli.run_options import add_common_options
 from umamba.cli.stop import Stop
 
 if TYPE_CHECKING:
-    from umamba.training.convert_dataset import Conversion
+    from umamba.training.convert.dataset import Conversion
 
 
 def run(words: list[str], stop: Stop) -> int:
@@ -24,7 +24,7 @@ def run(words: list[str], stop: Stop) -> int:
     started = time.monotonic()
     with stop.gently(), report.progress() as show:
         from umamba.events import Monitor
-        from umamba.training.convert_dataset import convert
+        from umamba.training.convert.dataset import convert
 
         made = convert(
             options.layout,
@@ -53,7 +53,7 @@ def run(words: list[str], stop: Stop) -> int:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    from umamba.training.convert_dataset import LAYOUTS
+    from umamba.training.convert.dataset import LAYOUTS
 
     parser = Parser(
         "umamba convert",

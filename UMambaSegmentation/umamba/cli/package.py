@@ -33,7 +33,7 @@ def run(words: list[str], stop: Stop) -> int:
     with stop.gently(), report.progress() as show:
         from umamba.events import Monitor
         from umamba.models.package import package
-        from umamba.training.data_at_hand import DataAtHand
+        from umamba.training.dataset.at_hand import DataAtHand
 
         monitor = Monitor(show, stop)
         made = package(

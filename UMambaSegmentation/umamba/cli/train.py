@@ -33,7 +33,7 @@ from umamba.events import Monitor
 if TYPE_CHECKING:
     from umamba.evaluation.result import Evaluation
     from umamba.inference.device import Device
-    from umamba.training.dataset import RawDataset
+    from umamba.training.dataset.raw import RawDataset
     from umamba.training.folders import TrainingFolders
     from umamba.training.run import Job
     from umamba.training.schedule import Schedule
@@ -99,7 +99,7 @@ def _request(options: argparse.Namespace) -> Request:
 
     require_nnunet()
     from umamba.imaging.files import checked_input
-    from umamba.training.dataset import dataset_name
+    from umamba.training.dataset.raw import dataset_name
     from umamba.training.folders import TrainingFolders
     from umamba.training.pretrained import check_given, lasting_name
     from umamba.training.settings import begun_training, new_training
@@ -218,7 +218,7 @@ def _begun(request: Request, job: Job) -> Iterator[None]:
 
 
 def _open(request: Request, monitor: Monitor) -> RawDataset:
-    from umamba.training.dataset import open_dataset
+    from umamba.training.dataset.raw import open_dataset
 
     settings = request.settings
     return open_dataset(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from umamba.cli.parser import Parser, names, positive_integer
 from umamba.cli.run_options import add_common_options
-from umamba.training.networks import CONFIGURATIONS, NETWORKS
-from umamba.training.presets import PRESETS
+from umamba.training.planning.networks import CONFIGURATIONS, NETWORKS
+from umamba.training.planning.presets import PRESETS
 from umamba.training.schedule import PRECISIONS
 from umamba.training.settings import Settings
 
 if TYPE_CHECKING:
-    from umamba.training.planning_options import PlanOptions
+    from umamba.training.planning.options import PlanOptions
 
 OUTPUT_OPTION = "-o"
 # Those that make a training what it is; they are kept with it, so that --resume needs none of them.
@@ -174,7 +174,7 @@ def plan_options(batch_size: int | None, features: str | None) -> PlanOptions:
     Raises:
         InputError: A number that no plan can have.
     """
-    from umamba.training.planning_options import PlanOptions
+    from umamba.training.planning.options import PlanOptions
 
     base, _, most = (features or "").partition("-")
     return PlanOptions(batch_size, int(base) if base else None, int(most) if most else None)

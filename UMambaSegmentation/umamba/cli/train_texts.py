@@ -10,7 +10,7 @@ from umamba.evaluation.pairs import counted
 
 if TYPE_CHECKING:
     from umamba.evaluation.result import Evaluation
-    from umamba.training.dataset import RawDataset
+    from umamba.training.dataset.raw import RawDataset
     from umamba.training.run import Job
     from umamba.training.settings import Settings
 

@@ -14,19 +14,19 @@ from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.events import Monitor
 from umamba.imaging.files import write_json
-from umamba.training.dataset import DATASET_FILE, RawDataset
-from umamba.training.dataset_check import check_dataset
-from umamba.training.dataset_fingerprint import extract_fingerprint
+from umamba.training.dataset.check import check_dataset
+from umamba.training.dataset.fingerprint import extract_fingerprint
+from umamba.training.dataset.raw import DATASET_FILE, RawDataset
+from umamba.training.dataset.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 from umamba.training.folders import TRAINER, TrainingFolders
 from umamba.training.kept import REMADE, load_kept
 from umamba.training.locks import one_at_a_time
-from umamba.training.networks import CASCADE, LOWRES, NetworkChoice, check_configuration
 from umamba.training.next_stage import FOLDER as NEXT_STAGE
-from umamba.training.planning_options import PlanOptions
+from umamba.training.planning.networks import CASCADE, LOWRES, NetworkChoice, check_configuration
+from umamba.training.planning.options import PlanOptions
+from umamba.training.planning.presets import choice_of
 from umamba.training.prepare_cases import preprocess_cases
 from umamba.training.prepare_inventory import is_known, take_inventory, write_inventory
-from umamba.training.presets import choice_of
-from umamba.training.splits import SPLITS_FILE, Split, check_fold, chooses_folds, make_splits
 from umamba.training.words import by
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
@@ -151,7 +151,7 @@ def _plans(
     """The plans of that name, made where there are none."""
     path = home / f"{choice.plans_name}{options.suffix}.json"
     if not path.is_file():
-        from umamba.training.planners import PLANNERS
+        from umamba.training.planning.planners import PLANNERS
 
         with folders.activate(augmentation_processes=1), _quiet(), _quiet_errors():
             planner = PLANNERS[choice.planner](home.name)

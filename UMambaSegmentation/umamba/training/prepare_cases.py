@@ -13,8 +13,8 @@ from umamba.errors import InputError
 from umamba.evaluation.workers import run_all
 from umamba.events import Monitor
 from umamba.imaging.files import MEGABYTE, check_space, reason
-from umamba.training.dataset import Case, RawDataset
-from umamba.training.presets import PREPROCESSOR
+from umamba.training.dataset.raw import Case, RawDataset
+from umamba.training.planning.presets import PREPROCESSOR
 
 STAGE = "preprocess"
 _UNWRITTEN = "NDArray"  # in what Blosc2 says of a file that it cannot write
@@ -117,7 +117,7 @@ def _saying_what_cannot_be_written(folder: Path) -> Iterator[None]:
 def _preprocessor(entry: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The one that a configuration names: a preset's, or nnU-Net's."""
     if entry.get("preprocessor_name") == PREPROCESSOR:
-        from umamba.training.mamba_unet_cases import WholeVolumeTo01
+        from umamba.training.mamba_unet.cases import WholeVolumeTo01
 
         return WholeVolumeTo01(verbose=False)
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor

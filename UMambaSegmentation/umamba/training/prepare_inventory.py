@@ -11,7 +11,7 @@ from typing import Any
 from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.imaging.files import write_json
-from umamba.training.dataset import RawDataset
+from umamba.training.dataset.raw import RawDataset
 from umamba.training.kept import load_kept
 
 INVENTORY_FILE = "inventory.json"

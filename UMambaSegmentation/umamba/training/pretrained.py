@@ -38,7 +38,7 @@ def check_given(model: str, network: str) -> None:
         InputError: There is no such model, and no checkpoint of VMamba where that would do.
     """
     from umamba import models
-    from umamba.training.networks import network_choice
+    from umamba.training.planning.networks import network_choice
 
     if not network_choice(network).class_path.endswith(MAMBA_UNET) or _bare(model) is None:
         models.get(model)

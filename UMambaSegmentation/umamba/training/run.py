@@ -14,7 +14,7 @@ from umamba.training.folders import TRAINER, TrainingFolders
 from umamba.training.kept import load_kept
 from umamba.training.locks import only_training
 from umamba.training.log import BeginCallback, EpochCallback, append_line
-from umamba.training.presets import preset_of
+from umamba.training.planning.presets import preset_of
 from umamba.training.record import write_record
 from umamba.training.schedule import Schedule
 from umamba.training.telling import tell_again
@@ -112,7 +112,7 @@ class Job:
 
     def _trainer(self) -> type[UMambaTrainer]:
         if self.preset is not None:
-            from umamba.training.mamba_unet_trainer import UMambaTrainerMambaUNetPaper
+            from umamba.training.mamba_unet.trainer import UMambaTrainerMambaUNetPaper
 
             return UMambaTrainerMambaUNetPaper
         from umamba.training.trainer import UMambaTrainer

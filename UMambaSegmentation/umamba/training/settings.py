@@ -13,7 +13,7 @@ from umamba.evaluation.pairs import counted
 from umamba.imaging.files import write_json
 from umamba.training.folders import TRAINER, TrainingFolders
 from umamba.training.log import read_progress
-from umamba.training.presets import defaults
+from umamba.training.planning.presets import defaults
 from umamba.training.schedule import EPOCHS, STEPS
 
 SETTINGS = "settings.json"

@@ -30,7 +30,7 @@ from umamba.models.checkpoint import read_checkpoint
 from umamba.plans.architecture import MAMBA_UNET
 from umamba.training import ddp
 from umamba.training.log import SKIPPED, EpochCallback, EpochRecord, defined, records_of
-from umamba.training.mamba_unet_optimizer import LEARNING_RATE, make_optimizer
+from umamba.training.mamba_unet.optimizer import LEARNING_RATE, make_optimizer
 from umamba.training.memory import saying_what_lacks_memory
 from umamba.training.processes import EndWithParent
 from umamba.training.schedule import Schedule

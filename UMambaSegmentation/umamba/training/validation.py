@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.models.accuracy import RECORD, RESULTS
-from umamba.training.dataset import Case
+from umamba.training.dataset.of_training import raw_cases, validation_names
+from umamba.training.dataset.raw import Case
 from umamba.training.folders import TrainingFolders
 from umamba.training.next_stage import find_map, next_stages, write_map
-from umamba.training.rawcases import raw_cases, validation_names
 from umamba.version import __version__
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.imaging.files import reason
 from umamba.plans.jsonfile import load_json
-from umamba.training.dataset import RawDataset
+from umamba.training.dataset.raw import RawDataset
 
 FOLDS = 5
 ALL = "all"

@@ -1,7 +1,7 @@
 """A dataset to train on: nnU-Net's raw layout, or a plain folder with images/ and labels/.
 
 Opening looks at names only (and, where no label names are given, at the labels' values);
-`dataset_check.check_dataset` looks at every voxel.
+`check.check_dataset` looks at every voxel.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def open_dataset(
         InputError: Neither layout; a case without label or image; names, labels or channels that nnU-Net
             cannot use.
     """
-    from umamba.training.dataset_folder import read_plain_folder
-    from umamba.training.dataset_nnunet import read_nnunet_folder
+    from umamba.training.dataset.folder import read_plain_folder
+    from umamba.training.dataset.nnunet import read_nnunet_folder
 
     folder = checked_input(path)
     if not folder.is_dir():

@@ -10,7 +10,8 @@ from typing import Any
 from umamba.errors import InputError
 from umamba.plans import fields
 from umamba.plans.jsonfile import load_json
-from umamba.training.dataset import (
+from umamba.training.dataset.faults import raise_first
+from umamba.training.dataset.raw import (
     DATASET_FILE,
     Case,
     RawDataset,
@@ -20,7 +21,6 @@ from umamba.training.dataset import (
     dataset_name,
     files_of,
 )
-from umamba.training.dataset_faults import raise_first
 
 COUNT = "numTraining"
 

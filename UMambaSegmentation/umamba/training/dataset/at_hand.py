@@ -16,9 +16,9 @@ import numpy as np
 from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.models.package import Comparison
-from umamba.training.dataset import Case
+from umamba.training.dataset.of_training import raw_cases, training_names, validation_names
+from umamba.training.dataset.raw import Case
 from umamba.training.folders import TrainingFolders
-from umamba.training.rawcases import raw_cases, training_names, validation_names
 
 if TYPE_CHECKING:
     from umamba.models.model import Arrays, Model

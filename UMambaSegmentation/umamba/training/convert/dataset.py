@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 from umamba.errors import InputError
 from umamba.events import Monitor
 from umamba.imaging.files import checked_input, reason, write_json
-from umamba.training.convert_cases import TEST, TRAIN, VALIDATION, PublishedDataset
-from umamba.training.dataset import DATASET_FILE, dataset_name, open_dataset
-from umamba.training.splits import SPLITS_FILE
+from umamba.training.convert.cases import TEST, TRAIN, VALIDATION, PublishedDataset
+from umamba.training.dataset.raw import DATASET_FILE, dataset_name, open_dataset
+from umamba.training.dataset.splits import SPLITS_FILE
 
 if TYPE_CHECKING:
-    from umamba.training.convert_slices import Spacing
+    from umamba.training.convert.slices import Spacing
 
 STAGE = "convert"
 ENDING = ".nii.gz"
 _FIRST_CHANNEL = "_0000"
-_GROUPS_FILE = "groups.json"  # cases by patient, for folds that are drawn (umamba.training.splits)
+_GROUPS_FILE = "groups.json"  # cases by patient, for folds that are drawn (umamba.training.dataset.splits)
 
 
 def _read_acdc(source: Path, lists: Path | None, spacing: Spacing | None) -> PublishedDataset:
-    from umamba.training.convert_acdc import NAME, read_challenge
+    from umamba.training.convert.acdc import NAME, read_challenge
 
     if spacing is not None:
         raise InputError(f"{NAME}: the NIfTI files keep their voxel size; leave out --spacing")
@@ -35,13 +35,13 @@ def _read_acdc(source: Path, lists: Path | None, spacing: Spacing | None) -> Pub
 
 
 def _read_acdc_h5(source: Path, lists: Path | None, spacing: Spacing | None) -> PublishedDataset:
-    from umamba.training.convert_slices import ACDC_ARRAYS, read_arrays
+    from umamba.training.convert.slices import ACDC_ARRAYS, read_arrays
 
     return read_arrays(ACDC_ARRAYS, source, lists, spacing)
 
 
 def _read_synapse(source: Path, lists: Path | None, spacing: Spacing | None) -> PublishedDataset:
-    from umamba.training.convert_slices import SYNAPSE, read_arrays
+    from umamba.training.convert.slices import SYNAPSE, read_arrays
 
     return read_arrays(SYNAPSE, source, lists, spacing)
 

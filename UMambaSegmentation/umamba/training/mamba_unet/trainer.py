@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 
-from umamba.training.mamba_unet_augment import bring_to
-from umamba.training.mamba_unet_batches import SliceBatches, cases_of, volumes
-from umamba.training.mamba_unet_loss import PaperLoss, RateByStep, make_optimizer
+from umamba.training.mamba_unet.augment import bring_to
+from umamba.training.mamba_unet.batches import SliceBatches, cases_of, volumes
+from umamba.training.mamba_unet.loss import PaperLoss, RateByStep, make_optimizer
 from umamba.training.trainer import UMambaTrainer
 
 Batch = dict[str, torch.Tensor]

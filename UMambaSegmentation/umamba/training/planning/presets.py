@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from umamba.errors import InputError
-from umamba.training.networks import NETWORKS, NetworkChoice, network_choice
+from umamba.training.planning.networks import NETWORKS, NetworkChoice, network_choice
 
 # Mamba-UNet (arXiv 2402.05079) as its code trains it: 10,000 steps, validated after every 200.
 PAPER_STEPS, PAPER_STEPS_PER_VALIDATION = 10_000, 200
 PAPER_SIDE, PAPER_BATCH = 224, 24
-# How plans call the preparation of its cases (`mamba_unet_cases`), so that they are stored apart.
+# How plans call the preparation of its cases (`mamba_unet.cases`), so that they are stored apart.
 PREPROCESSOR = "WholeVolumeTo01"
 
 

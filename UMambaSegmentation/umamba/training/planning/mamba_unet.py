@@ -17,8 +17,8 @@ from umamba.plans.mamba_unet import (
     default_sizes,
     parse_sizes,
 )
-from umamba.training.planning_nnunet import PlainPlanner, Plan, by
-from umamba.training.presets import PAPER_BATCH, PAPER_SIDE, PREPROCESSOR
+from umamba.training.planning.nnunet import PlainPlanner, Plan, by
+from umamba.training.planning.presets import PAPER_BATCH, PAPER_SIDE, PREPROCESSOR
 
 FLAT = "2d"
 _LEAST_STEPS = 2  # of strides: a token and one merge

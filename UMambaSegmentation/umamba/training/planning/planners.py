@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from umamba.training.planning_mamba_unet import MambaUNetPlanner, PaperPlanner
-from umamba.training.planning_nnunet import PlainPlanner, Planning, ResidualPlanner, UMambaPlanner
+from umamba.training.planning.mamba_unet import MambaUNetPlanner, PaperPlanner
+from umamba.training.planning.nnunet import PlainPlanner, Planning, ResidualPlanner, UMambaPlanner
 
 PLANNERS: dict[str, type[Planning]] = {
     "u-mamba": UMambaPlanner,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from umamba.errors import InputError
-from umamba.training.dataset import DATASET_FILE, Case, open_dataset
+from umamba.training.dataset.raw import DATASET_FILE, Case, open_dataset
+from umamba.training.dataset.splits import ALL, SPLITS_FILE
 from umamba.training.folders import TrainingFolders
-from umamba.training.splits import ALL, SPLITS_FILE
 
 
 def raw_cases(folders: TrainingFolders, dataset: str) -> dict[str, Case]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from umamba.training.mamba_unet_augment import bring_to, draw
+from umamba.training.mamba_unet.augment import bring_to, draw
 
 _ORDER, _CHANGES = 0, 1  # what a generator is for
 

@@ -10,7 +10,7 @@ from typing import Any
 from umamba.errors import InputError
 from umamba.imaging.files import reason
 from umamba.plans.jsonfile import load_json
-from umamba.training.dataset import DATASET_FILE
+from umamba.training.dataset.raw import DATASET_FILE
 
 BACKGROUND = "background"
 _NAMES_JSON, _NAMES_CSV = "labels.json", "labels.csv"

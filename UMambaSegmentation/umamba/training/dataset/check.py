@@ -18,8 +18,8 @@ from umamba.imaging.files import suffix_of
 from umamba.imaging.image import Geometry, Image
 from umamba.imaging.read import read_image
 from umamba.plans import parse_dataset
-from umamba.training.dataset import NATURAL_ENDINGS, Case, RawDataset
-from umamba.training.dataset_faults import raise_first
+from umamba.training.dataset.faults import raise_first
+from umamba.training.dataset.raw import NATURAL_ENDINGS, Case, RawDataset
 from umamba.training.words import by
 
 STAGE = "check"

@@ -18,11 +18,11 @@ from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.imaging.files import atomic_write
 from umamba.imaging.read import read_image
-from umamba.training.convert_cases import TEST, TRAIN, PublishedCase, PublishedDataset
-from umamba.training.convert_lists import demand_lists
-from umamba.training.convert_slices import ACDC_LABELS, ACDC_LISTS, patient_of
-from umamba.training.dataset import Case
-from umamba.training.dataset_check import check_case
+from umamba.training.convert.cases import TEST, TRAIN, PublishedCase, PublishedDataset
+from umamba.training.convert.lists import demand_lists
+from umamba.training.convert.slices import ACDC_LABELS, ACDC_LISTS, patient_of
+from umamba.training.dataset.check import check_case
+from umamba.training.dataset.raw import Case
 
 NAME = "acdc"
 _PATIENT = re.compile(r"patient\d+")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from umamba.errors import InputError
 from umamba.evaluation.pairs import some
-from umamba.training.convert_arrays import ArrayCase
-from umamba.training.convert_cases import TEST, TRAIN, VALIDATION, PublishedCase, PublishedDataset
-from umamba.training.convert_lists import PartList, demand_lists, read_lists
+from umamba.training.convert.arrays import ArrayCase
+from umamba.training.convert.cases import TEST, TRAIN, VALIDATION, PublishedCase, PublishedDataset
+from umamba.training.convert.lists import PartList, demand_lists, read_lists
 
 Spacing = tuple[float, float, float]
 _SLICE = re.compile(r"(.+)_slice_?(\d+)")

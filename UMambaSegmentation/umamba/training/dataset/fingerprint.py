@@ -12,7 +12,7 @@ import numpy as np
 
 from umamba.evaluation.workers import run_all
 from umamba.events import Monitor
-from umamba.training.dataset import Case, RawDataset
+from umamba.training.dataset.raw import Case, RawDataset
 
 STAGE = "fingerprint"
 # Voxels that nnU-Net draws, from all cases together and with repetition, for its statistics.

@@ -24,8 +24,8 @@ from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
 from umamba.errors import InputError
 from umamba.imaging.files import write_json
-from umamba.training.networks import NetworkChoice
-from umamba.training.planning_options import PlanOptions
+from umamba.training.planning.networks import NetworkChoice
+from umamba.training.planning.options import PlanOptions
 
 Plan = dict[str, Any]
 

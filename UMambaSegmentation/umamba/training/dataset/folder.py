@@ -10,7 +10,9 @@ from umamba.errors import InputError
 from umamba.evaluation.pairs import some
 from umamba.events import Monitor
 from umamba.imaging.files import suffix_of
-from umamba.training.dataset import (
+from umamba.training.dataset.labels import find_description
+from umamba.training.dataset.nnunet import match
+from umamba.training.dataset.raw import (
     DATASET_FILE,
     ENDINGS,
     READABLE,
@@ -22,8 +24,6 @@ from umamba.training.dataset import (
     dataset_name,
     files_of,
 )
-from umamba.training.dataset_labels import find_description
-from umamba.training.dataset_nnunet import match
 
 _COLOURS = ("R", "G", "B")
 
@@ -35,7 +35,7 @@ def read_plain_folder(
     monitor: Monitor | None,
     processes: int,
 ) -> RawDataset:
-    """As `umamba.training.dataset.open_dataset`, of a folder with images/ and labels/."""
+    """As `umamba.training.dataset.raw.open_dataset`, of a folder with images/ and labels/."""
     images, label_files = _images(folder / "images"), _files(folder / "labels", "label map")
     ending = _one_kind(images, folder / "images")
     if _group(_one_kind(label_files, folder / "labels")) != _group(ending):
@@ -127,7 +127,7 @@ def _channel_count(cases: Sequence[Mapping[int, Path]]) -> int:
 
 
 def _labels_found(cases: Sequence[Case], monitor: Monitor | None, processes: int) -> dict[str, int]:
-    from umamba.training.dataset_check import values_of_labels
+    from umamba.training.dataset.check import values_of_labels
 
     values = values_of_labels(cases, monitor or Monitor(), processes)
     found = sorted(values - {0})

@@ -1,0 +1,1 @@
+"""Datasets that others published, to datasets that can be trained on."""

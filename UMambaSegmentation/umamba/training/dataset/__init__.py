@@ -1,0 +1,1 @@
+"""Datasets to train on: opening, checking, splitting."""

@@ -1,0 +1,1 @@
+"""What a Mamba-UNet's training has of its own."""
