@@ -62,7 +62,7 @@ def columns_of(recipe: Recipe, rows: Sequence[Scores]) -> dict[str, list[float]]
 def publish(options: argparse.Namespace) -> None:
     """Measure, round, describe, write."""
     recipe: Recipe = importlib.import_module(options.recipe).RECIPE
-    texts = _read(RECIPES / f"{options.recipe}.card.json")
+    texts, licence = card_texts(options.recipe)
     every = recipe.cases(options.data, options.work)
     training, held_out = recipe.split(every)
     cases = [case for case in every if case.name in held_out]
@@ -88,7 +88,7 @@ def publish(options: argparse.Namespace) -> None:
         content["accuracy"] = [vars(entry) for entry in measured]
         means = [statistics.fmean(row.values()) for row in rows]
         draw_case(cases[int(np.argsort(means)[len(cases) // 2])], half, half / PREVIEW)
-        shutil.copyfile(RECIPES / f"{options.recipe}.LICENSE", half / LICENSE)
+        shutil.copyfile(licence, half / LICENSE)
         write_card(half, content)
         if options.target.exists():
             shutil.rmtree(options.target)
@@ -102,9 +102,14 @@ def _line(recipe: Recipe, rows: Sequence[Scores]) -> str:
     return ", ".join(f"{name} {statistics.fmean(row):.4f}" for name, row in columns_of(recipe, rows).items())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def card_texts(recipe: str) -> tuple[dict[str, Any], Path]:
+    """What people wrote of a recipe's model, and its licence; with the rest from the recipe it is `like`."""
+    content: dict[str, Any] = json.loads((RECIPES / f"{recipe}.card.json").read_text(encoding="utf-8"))
+    like = content.pop("like", None)
+    if like is None:
+        return content, RECIPES / f"{recipe}.LICENSE"
+    texts, licence = card_texts(like)
+    return texts | content, licence
 
 
 def main() -> None:
