@@ -304,9 +304,9 @@ def test_lines_of_the_bundled_card():
     assert found["Segments"] == "Anterior hippocampus, Posterior hippocampus"
     assert found["Needs"] == "MRI: T1-weighted MR of about 1 mm; any intensity scale"
     assert found["Accuracy"].splitlines() == [
-        "Anterior hippocampus: Dice 0.886 ± 0.039 (40 cases)",
-        "Posterior hippocampus: Dice 0.875 ± 0.037 (40 cases)",
-        "mean of all labels: Dice 0.880 ± 0.036 (40 cases)",
+        "Anterior hippocampus: Dice 0.895 ± 0.037 (40 cases)",
+        "Posterior hippocampus: Dice 0.879 ± 0.036 (40 cases)",
+        "mean of all labels: Dice 0.887 ± 0.035 (40 cases)",
     ]
     assert found["Measured on"].startswith("40 of 200 cases")
     assert found["Field of view"] == "35 x 50 x 36 mm"

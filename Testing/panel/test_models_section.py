@@ -132,7 +132,7 @@ def test_search_by_words(engine_home, request, spin):
 
 def test_card_in_short_and_in_full(panel, opened, shot, app):
     label = panel.ui.modelCardLabel
-    assert "Dice 0.88 in 40 cases" in label.text
+    assert "Dice 0.89 in 40 cases" in label.text
     assert "doi.org" not in label.text
     label.linkActivated.emit("#more")
     assert "Trained on" in label.text
