@@ -1,7 +1,9 @@
 """Interior and boundary classes become numbered instances."""
 
 import numpy as np
+import pytest
 
+from umamba import ModelError
 from umamba.inference.instances import certain_interior, number_instances
 from umamba.models.card import Instances
 
@@ -42,6 +44,16 @@ def test_small_objects_are_left_out_with_their_boundary() -> None:
     assert numbered(rows) == ["1033302", "0033302", "0033302", "0000002"]
     assert numbered(rows, smallest=4) == ["0022201", "0022201", "0022201", "0000001"]
     assert numbered(rows, smallest=5) == ["0011100", "0011100", "0011100", "0000000"]
+
+
+def test_specks_that_are_left_out_do_not_count_as_too_many() -> None:
+    classes = np.zeros((1, 600, 600), np.uint8)
+    classes[0, ::2, ::2] = INTERIOR
+    classes[0, :5, :5] = INTERIOR
+    with pytest.raises(ModelError, match="a label map holds at most 65535"):
+        number_instances(classes, Instances(BOUNDARY, INTERIOR))
+    out = number_instances(classes, Instances(BOUNDARY, INTERIOR, smallest=2))
+    assert (out.dtype, out.max(), (out > 0).sum()) == (np.uint16, 1, 25)
 
 
 def test_doubtful_interior_is_boundary() -> None:

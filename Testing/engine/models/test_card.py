@@ -155,6 +155,7 @@ WRONG = {
     "field_of_view zero": ([1, 2, 0], "field_of_view"),
     "instances": ({"boundary": 1}, "instances"),
     "instances unknown": ({"boundary": 1, "interior": 9}, "instances"),
+    "instances alike": ({"boundary": 1, "interior": 1}, "instances: boundary and interior are both 1"),
     "instances doubtful": ({"boundary": 1, "interior": 2, "certainty": 0.4}, "instances"),
     "instances certain": ({"boundary": 1, "interior": 2, "certainty": 1}, "instances"),
     "instances small": ({"boundary": 1, "interior": 2, "smallest": -1}, "instances"),

@@ -111,6 +111,17 @@ def test_the_usual_pipeline_trains_validates_packages_and_segments(
     assert result.labels.shape == SHAPE
 
 
+def test_a_training_with_another_optimiser_cannot_go_on(usual, tmp_path) -> None:
+    root = tmp_path / "training"
+    final = usual.train(root, Schedule(epochs=1, steps=1, validation_steps=1))
+    content = torch.load(final, weights_only=False)
+    content["optimizer_state"]["param_groups"] = content["optimizer_state"]["param_groups"][:1]
+    torch.save(content, final.with_name("checkpoint_latest.pth"))
+    final.unlink()
+    with pytest.raises(InputError, match=r"checkpoint_latest\.pth is of a training with another optimiser"):
+        usual.train(root, Schedule(epochs=1, steps=1, validation_steps=1))
+
+
 def test_volumes_are_trained_too(source, tmp_path) -> None:
     deep = nnunet_dataset(tmp_path / "Dataset008_Deep", ("a", "b"), shape=(16, 16, 16), spacing=(1, 1, 1))
     work = Work(tmp_path / "work", deep, "3d_fullres", PlanOptions(batch_size=2, base_features=4), None)
@@ -255,6 +266,11 @@ def test_start_values_that_do_not_fit(usual, saved, tmp_path) -> None:
     plans = json.loads((home / f"{usual.prepared.plans_name}.json").read_text())
     with pytest.raises(InputError, match=r"vmamba.pth: its first stage has 16 channels, this training's 8; "):
         check_pretrained(saved(donor(16), ""), plans, "2d")
+    damaged = donor(8).state_dict()
+    damaged["mamba_unet.norm.weight"] *= float("nan")
+    torch.save({"state_dict": damaged}, tmp_path / "damaged.pth")
+    with pytest.raises(InputError, match=r"damaged.pth: .*mamba_unet\.norm\.weight.* NaN or infinity"):
+        check_pretrained(str(tmp_path / "damaged.pth"), plans, "2d")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"has no tensor patch_embed\.proj\.weight"):
         check_pretrained(str(tmp_path / "other.pth"), plans, "2d")

@@ -42,14 +42,13 @@ def number_instances(classes: np.ndarray, rule: Instances) -> np.ndarray:
         (Z, Y, X) uint16, 0 background, 1..n instances.
 
     Raises:
-        ModelError: More than 65,535 instances, small ones included.
+        ModelError: More than 65,535 instances.
     """
     neighbours = np.ones((3, 3, 3), dtype=bool)
     interior = classes == rule.interior
     seeds, count = ndimage.label(interior, structure=neighbours)
-    if count > MAX_INSTANCES:
-        raise ModelError(f"{count} instances found; a label map holds at most {MAX_INSTANCES}")
-    instances: np.ndarray = seeds.astype(np.uint16)
+    _check(count if rule.smallest <= 1 else 0)
+    instances: np.ndarray = seeds.astype(np.uint16 if count <= MAX_INSTANCES else np.int32)
     groups, _ = ndimage.label(interior | (classes == rule.boundary), structure=neighbours)
     for number, box in enumerate(ndimage.find_objects(groups), start=1):
         here = groups[box] == number
@@ -63,10 +62,16 @@ def number_instances(classes: np.ndarray, rule: Instances) -> np.ndarray:
     return _without_small(instances, rule.smallest) if rule.smallest > 1 else instances
 
 
+def _check(count: int) -> None:
+    if count > MAX_INSTANCES:
+        raise ModelError(f"{count} instances found; a label map holds at most {MAX_INSTANCES}")
+
+
 def _without_small(instances: np.ndarray, smallest: int) -> np.ndarray:
     """Drop objects of fewer voxels and number the others anew, in the same order."""
     keep = np.bincount(instances.ravel()) >= smallest
     keep[0] = False
-    numbers = np.where(keep, np.cumsum(keep), 0).astype(instances.dtype)
+    _check(int(keep.sum()))
+    numbers = np.where(keep, np.cumsum(keep), 0).astype(np.uint16)
     kept: np.ndarray = numbers[instances]
     return kept

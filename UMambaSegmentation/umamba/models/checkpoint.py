@@ -91,10 +91,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return _interpret(path, content, tensors, copies)
 
 
+# Entries under which trainings put a state dict beside other things.
+WRAPPERS = ("model", "state_dict", "model_state_dict")
+
+
 def read_state_dict(
     path: Path, names: Callable[[Sequence[str]], Mapping[str, str]] | None = None
 ) -> Checkpoint | None:
-    """The same of a bare state dict, or of one under the entry "model"; None where the file holds neither.
+    """The same of a bare state dict, or of one under a usual entry (`WRAPPERS`); None without either.
 
     Args:
         path: The file.
@@ -118,10 +122,10 @@ def read_state_dict(
 
 
 def _state_dict(content: object) -> dict[Any, Any] | None:
-    """The dict of tensors that a file is, or that lies under its entry "model"."""
+    """The dict of tensors that a file is, or that lies under a usual entry of it."""
     if not isinstance(content, dict) or "network_weights" in content:
         return None
-    weights = content.get("model", content)
+    weights = next((content[entry] for entry in WRAPPERS if entry in content), content)
     if isinstance(weights, dict) and any(type(value) is Tensor for value in weights.values()):
         return weights
     return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umamba.errors import InputError, ModelError
-from umamba.models.checkpoint import Checkpoint, read_state_dict
+from umamba.models.checkpoint import WRAPPERS, Checkpoint, read_state_dict
 from umamba.plans.architecture import MAMBA_UNET
 from umamba.plans.configuration import ACDC_STEPS, MAX_PATCH_AXIS
 from umamba.plans.mamba_unet import COLOUR_CHANNELS, MambaUNetSizes, arguments_of
@@ -72,13 +72,13 @@ def read_bare(path: Path, options: BareOptions) -> BareModel | None:
     sizes = found.sizes
     return BareModel(
         replace(checkpoint, trainer=TRAINER, configuration=CONFIGURATION),
-        _plans(path.stem, sizes, _checked_size(options.image_size or IMAGE_SIZE, sizes)),
+        _plans(path.stem, sizes, _checked_size(options.image_size, sizes)),
         _dataset(path.stem, sizes, _checked_labels(options.labels, found.classes)),
     )
 
 
 def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a bare state dict, or of one under the entry "model", by the safe reader.
+    """The tensors of a bare state dict, or of one under a usual entry, by the safe reader.
 
     For start values: `umamba.nn.mamba_unet_pretrained.load_vmamba` takes them.
 
@@ -91,7 +91,10 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
     checkpoint = read_state_dict(path)
     if checkpoint is None:
-        raise ModelError(f"{path.name}: holds no state dict (tensors by their names, or those under 'model')")
+        entries = " or ".join(repr(entry) for entry in WRAPPERS)
+        raise ModelError(
+            f"{path.name}: holds no state dict (tensors by their names, or those under {entries})"
+        )
     return {key: torch.from_numpy(array) for key, array in read_arrays(checkpoint)}
 
 
@@ -135,7 +138,8 @@ def _image_channels(sizes: MambaUNetSizes) -> int:
     return 1 if sizes.embed_channels in (None, COLOUR_CHANNELS) else sizes.embed_channels or 1
 
 
-def _checked_size(size: int, sizes: MambaUNetSizes) -> int:
+def _checked_size(wanted: int | None, sizes: MambaUNetSizes) -> int:
+    size = IMAGE_SIZE if wanted is None else wanted
     stride = max(sizes.total_stride)
     if not 0 < size <= MAX_PATCH_AXIS or size % stride:
         raise InputError(f"image_size: {size} found, a multiple of {stride} up to {MAX_PATCH_AXIS} wanted")
@@ -149,6 +153,11 @@ def _checked_labels(labels: Sequence[str] | None, classes: int) -> list[str]:
     if len(names) != classes - 1:
         raise InputError(
             f"labels: {len(names)} names found, the model has {classes - 1} besides the background"
+        )
+    valued = [name for name in names if "=" in name]
+    if valued:
+        raise InputError(
+            f"labels: {valued[0]!r} found; give the names alone, in the order of the values 1, 2, ..."
         )
     reserved = [name for name in names if name.lower() in ("", "background", "ignore")]
     if reserved or len({name.lower() for name in names}) != len(names):

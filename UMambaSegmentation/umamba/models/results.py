@@ -91,7 +91,8 @@ def read_results(path: Path, unfinished: bool = False, bare: BareOptions | None 
         chosen = _choose(path, find_trainer_folders(path, unfinished))
         if bare is not None:
             raise InputError(
-                f"{path.name or path}: labels and image_size are for bare state dicts; this one says its own"
+                f"{path.name or path}: labels and image_size are for bare state dicts, that is tensors by "
+                "their names; this is none"
             )
         return _read(chosen)
 

@@ -12,6 +12,7 @@ from umamba.plans.mamba_unet import MambaUNetSizes, parse_sizes
 PREFIX = "mamba_unet."
 EMBEDDING = "patch_embed.proj.weight"
 _SCAN = "self_attention.x_proj_weight"
+_EXPANSION = "layers_up.0.expand.weight"
 _AXES_OF_DIMENSIONS = {4: 2, 5: 3}
 
 Shape = tuple[int, ...]
@@ -48,10 +49,7 @@ class StateDictSizes:
 
 def axes_of(shapes: Mapping[str, Sequence[int]]) -> int | None:
     """2 or 3 for the keys of a Mamba-UNet under their stored names, None for those of anything else."""
-    if (
-        f"{PREFIX}layers.0.blocks.0.{_SCAN}" not in shapes
-        or f"{PREFIX}layers_up.0.expand.weight" not in shapes
-    ):
+    if f"{PREFIX}layers.0.blocks.0.{_SCAN}" not in shapes or PREFIX + _EXPANSION not in shapes:
         return None
     return _AXES_OF_DIMENSIONS.get(len(shapes.get(PREFIX + EMBEDDING, ())))
 
@@ -65,14 +63,22 @@ def stored_names(keys: Sequence[str]) -> dict[str, str]:
     Raises:
         ModelError: It is no Mamba-UNet; the error says what it looks like.
     """
-    prefix = next((key.removesuffix(EMBEDDING) for key in keys if key.endswith(EMBEDDING)), "")
+    ends = (end for end in (EMBEDDING, _EXPANSION) if any(key.endswith(end) for key in keys))
+    end = next(ends, EMBEDDING)
+    prefix = next((key.removesuffix(end) for key in keys if key.endswith(end)), "")
     names = {key: PREFIX + key.removeprefix(prefix) for key in keys}
     found = set(names.values())
     decoder = any(name.startswith(f"{PREFIX}layers_up.") for name in found)
     blocks = any(name.endswith(_SCAN) for name in found)
-    if decoder and blocks and all(key.startswith(prefix) for key in keys):
-        return names
-    raise ModelError(f"the weights are not of a Mamba-UNet: they look like {looks_like(keys)}")
+    if not (decoder and blocks):
+        raise ModelError(f"the weights are not of a Mamba-UNet: they look like {looks_like(keys)}")
+    foreign = [key for key in keys if not key.startswith(prefix)]
+    if foreign:
+        raise ModelError(
+            f"the weights are a Mamba-UNet's but for {len(foreign)} of their {len(keys)} entries "
+            f"({foreign[0][:80]!r} first), which do not begin with {prefix!r} as the others; save it without"
+        )
+    return names
 
 
 def looks_like(keys: Sequence[str]) -> str:

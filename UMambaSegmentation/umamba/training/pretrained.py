@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from umamba.errors import InputError, ModelError
+from umamba.errors import InputError
 from umamba.evaluation.pairs import counted
+from umamba.models.results import BARE_SUFFIX
 from umamba.plans.architecture import MAMBA_UNET
 
 if TYPE_CHECKING:
@@ -126,13 +127,18 @@ def _is_mamba_unet(plans: Mapping[str, Any], configuration: str) -> bool:
 
 
 def _bare(model: str) -> dict[str, torch.Tensor] | None:
-    """The tensors of a file that holds nothing else; None for anything else, a whole model for example."""
+    """The tensors of a file that holds a state dict; None for anything else, a whole model for example.
+
+    Raises:
+        ModelError: The file is unsafe or damaged, or its tensors cannot be used.
+    """
+    from umamba.models.checkpoint import read_state_dict
     from umamba.models.mamba_unet_bare import load_state_dict
 
-    try:
-        return load_state_dict(Path(model)) if Path(model).is_file() else None
-    except ModelError:
+    path = Path(model)
+    if path.suffix != BARE_SUFFIX or not path.is_file() or read_state_dict(path) is None:
         return None
+    return load_state_dict(path)
 
 
 def _state(model: str, plans: Mapping[str, Any], configuration: str) -> Mapping[str, torch.Tensor]:

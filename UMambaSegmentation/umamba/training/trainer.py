@@ -344,7 +344,13 @@ class UMambaTrainer(nnUNetTrainer):  # type: ignore[misc]
             if checkpoint.exists():
                 with advising(self._without(name)):
                     read_checkpoint(checkpoint)  # nnU-Net's reader would run what it names
-                self.load_checkpoint(str(checkpoint))
+                try:
+                    self.load_checkpoint(str(checkpoint))
+                except ValueError:  # PyTorch's optimisers, of a state with other groups
+                    raise InputError(
+                        f"{name} is of a training with another optimiser, which cannot go on here; take its "
+                        "weights with --pretrained, into another folder"
+                    ) from None
                 lists = self._log_lists()
                 lists.setdefault(SKIPPED, [0] * self.current_epoch)
                 return True

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
-_FREE = ("A_logs", "Ds")  # VMamba's decay rates and skips, which never decay
+# VMamba's decay rates, skips and biases of the time steps, which never decay; each has two axes.
+_FREE = ("A_logs", "Ds", "dt_projs_bias")
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.AdamW:
