@@ -36,7 +36,7 @@ PROMISES = {
     "abdomen-mr": Promise(0.80, "abdomen-mr", "CC-BY-NC-SA-4.0", False, "10.1016/j.media.2020.101950", 1),
     "hippocampus-mr": Promise(0.85, "hippocampus", "CC-BY-SA-4.0", True, "10.1038/s41467-022-30695-9", 4),
     "heart-cine-lv": Promise(0.93, "heart-cine-lv", "CC0-1.0", True, "hdl:10380/3070", 2),
-    "nuclei": Promise(0.75, "nuclei", "CC0-1.0", True, "10.1038/s41592-019-0612-7", 4),
+    "nuclei": Promise(0.75, "nuclei", "CC0-1.0", True, "10.1038/s41592-019-0612-7", 2),
 }
 # The mean of so few cases scatters around the card's mean of all: four of its standard errors.
 STANDARD_ERRORS = 4.0
