@@ -393,7 +393,8 @@ def _why(error: Exception, path: str) -> str:
 
 def _keep_activations(network: torch.nn.Module) -> None:
     """Let activations write new maps. In place they write into a view, the instance norm's output, for which
-    autograd copies the whole map four times on the way back: a sixth of a step's time on a CPU.
+    autograd copies the whole map four times on the way back: a sixth of the time of
+    convolution, norm and activation on a CPU.
     """
     for module in network.modules():
         if isinstance(module, torch.nn.LeakyReLU):

@@ -1,7 +1,7 @@
 """How a Mamba-UNet is optimised in nnU-Net's pipeline.
 
-nnU-Net's SGD, with a momentum of 0.99 and a rate of 0.01, does not train this network from random weights: it
-collapses to background again and again. AdamW (Loshchilov & Hutter 2019) does, as for VMamba itself.
+nnU-Net's SGD, with a momentum of 0.99 and a rate of 0.01, did not train this network from random weights: it
+collapsed to background after 300 steps. AdamW (Loshchilov & Hutter 2019) did, as for VMamba itself.
 """
 
 from __future__ import annotations
