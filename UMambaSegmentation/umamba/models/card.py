@@ -252,9 +252,9 @@ def parse_card(raw: Mapping[str, Any], where: str = CARD_FILE) -> Card:
             raise ModelError(f"{where}: labels: the {what} {twice!r} stands twice")
     if card.network.previous_stage == card.id:
         raise ModelError(f"{where}: network.previous_stage names the model itself")
-    if card.instances is not None and card.instances.boundary == card.instances.interior:
-        raise ModelError(f"{where}: instances: boundary and interior are both {card.instances.interior}")
     if card.instances is not None:
+        if card.instances.boundary == card.instances.interior:
+            raise ModelError(f"{where}: instances: boundary and interior are both {card.instances.interior}")
         missing = {card.instances.boundary, card.instances.interior} - {label.value for label in card.labels}
         if missing:
             raise ModelError(f"{where}: instances: {min(missing)} is not the value of a label")
